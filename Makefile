@@ -1,0 +1,50 @@
+# `make run` and `make test` are all a newcomer needs; the README tells the rest.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 3000
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo '[gpu]')
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test lint bench screenshot constraints clean
+
+help:  ## list what make can do
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=)
+	@$(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
+
+install: .venv/installed  ## make .venv with what the site needs
+
+test: .venv/installed-dev  ## install what tests need and run them all
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## measure start-up, memory and what the site adds to the bare model
+	$(BIN)/python bench/overhead.py
+
+screenshot: .venv/installed-dev  ## take the README's picture of the page again
+	$(BIN)/python docs/screenshot.py
+
+constraints:  ## pin every version again, as new as pyproject.toml allows (needs uv)
+	uv pip compile --quiet --universal --all-extras --upgrade --python-version 3.11 --no-annotate pyproject.toml -o constraints.txt
+
+clean:  ## remove .venv and caches (kept uploads stay)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+
+# A stamp is touched last, so an interrupted install is taken up again and a finished one costs nothing.
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Installing into .venv (once; TensorFlow is large) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) -e '.$(GPU)'
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,188 @@
+"""The pages: a photo comes in through the form, the engine answers, a page or JSON goes out."""
+
+import base64
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from http import HTTPStatus
+from io import BytesIO
+from typing import IO, Any, NamedTuple, Protocol
+
+from flask import Flask, Request, Response, jsonify, make_response, render_template, request, url_for
+from flask_bootstrap import Bootstrap5
+from werkzeug.exceptions import HTTPException
+
+from classifier.engine import Answer, Network, Prediction
+from classifier.errors import ClassifierError, NoImage, TooLarge
+from classifier.uploads import Uploads
+from drain import Drain
+from problems import problem, wants_json
+from results import Result, percent, printable, readable, sentence
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIELD = "fileImage"
+SECURITY_HEADERS = {
+    # data: is for Bootstrap's small icons and for the preview of a picture that is not kept.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+class Engine(Protocol):
+    """What the pages need of an engine; `classifier.engine.Engine` is the real one."""
+
+    model: Network
+
+    def classify(self, files: Sequence[bytes]) -> list[Answer | ClassifierError]: ...
+
+
+class Photo(NamedTuple):
+    filename: str
+    data: bytes
+
+
+class InMemoryRequest(Request):
+    """A request whose files stay in memory, which `MAX_UPLOAD_MB` bounds: only `Uploads` writes to disk."""
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        return BytesIO()
+
+
+def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
+    """The site around an engine and a place to keep what it answered."""
+    app = Flask(__name__)
+    app.request_class = InMemoryRequest
+    app.config.update(MAX_CONTENT_LENGTH=settings.max_upload_mb * 2**20, BOOTSTRAP_SERVE_LOCAL=True)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
+    app.wsgi_app = Drain(app.wsgi_app)  # type: ignore[method-assign]
+    Bootstrap5(app)
+
+    pages = Pages(engine, settings, uploads)
+    app.add_url_rule("/", view_func=pages.home)
+    app.add_url_rule("/", view_func=pages.classify, methods=["POST"])
+    app.add_url_rule("/results/<id>", view_func=pages.result)
+    app.add_url_rule("/results/<id>", view_func=pages.delete, methods=["DELETE"])
+    app.add_url_rule("/results/<id>/delete", view_func=pages.delete_by_form, methods=["POST"])
+    app.add_url_rule("/results/<id>/image", view_func=pages.image)
+    app.register_error_handler(Exception, pages.failed)
+    app.after_request(with_common_headers)
+    return app
+
+
+class Pages:
+    """The views. Each reads the request, asks the engine or the uploads, and renders."""
+
+    def __init__(self, engine: Engine, settings: Settings, uploads: Uploads) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._uploads = uploads
+
+    def home(self) -> Response:
+        return self._page()
+
+    def classify(self) -> Response:
+        photos = sent_photos(request, self._settings.max_files)
+        answers = self._engine.classify([photo.data for photo in photos])
+        return self._answered(
+            [self._result(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
+        )
+
+    def result(self, id: str) -> Response:
+        kept = self._uploads.answer(id)
+        predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
+        return self._answered([located(Result(predictions=predictions), id)], kept["model"])
+
+    def image(self, id: str) -> Response:
+        response = make_response(self._uploads.picture(id))
+        response.mimetype = "image/jpeg"
+        response.cache_control.no_store = True
+        return response
+
+    def delete(self, id: str) -> Response:
+        self._uploads.delete(id)
+        return Response(status=204)
+
+    def delete_by_form(self, id: str) -> Response:
+        """Plain HTML forms cannot send DELETE."""
+        self._uploads.delete(id)
+        return self._page(notice="The photo and its answer were deleted.")
+
+    def failed(self, error: Exception) -> Response:
+        """Any error at all, as a problem document or on the page with its sentence and the form."""
+        told = problem(error)
+        response = problem_json(told.as_json()) if wants_json(request) else self._page([Result(error=told)])
+        response.status_code = told.status
+        if isinstance(error, HTTPException):  # such as the Allow of a 405
+            response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
+        return response
+
+    def _result(self, filename: str, answer: Answer | ClassifierError) -> Result:
+        if isinstance(answer, ClassifierError):
+            return Result(filename=filename, error=problem(answer))
+        return self._kept(Result(filename=filename, predictions=answer.predictions), answer.preview)
+
+    def _kept(self, result: Result, preview: bytes) -> Result:
+        """Keep a result if that is wanted and works; its picture can be seen either way."""
+        embedded = replace(result, picture="data:image/jpeg;base64," + base64.b64encode(preview).decode())
+        if not self._uploads.enabled:
+            return embedded
+        predictions = [asdict(prediction) for prediction in result.predictions]
+        try:
+            id = self._uploads.keep(preview, {"model": self._engine.model.name, "predictions": predictions})
+        except OSError:
+            log.exception("A result could not be kept.")
+            return replace(embedded, notice="This answer could not be kept, so it has no address of its own.")
+        return located(result, id)
+
+    def _answered(self, results: Sequence[Result], model: str | None = None) -> Response:
+        """200 when at least one photo was answered, else the status of the first error."""
+        errors = [result.error for result in results if result.error]
+        failed = errors[0] if len(errors) == len(results) else None
+        document = {"model": model or self._engine.model.name, "results": [result.as_json() for result in results]}
+        if not wants_json(request):
+            response = self._page(results)
+        elif failed:
+            response = problem_json(failed.as_json() | document)
+        else:
+            response = jsonify(document)
+        response.status_code = failed.status if failed else HTTPStatus.OK
+        response.cache_control.no_store = True
+        return response
+
+    def _page(self, results: Sequence[Result] = (), notice: str | None = None) -> Response:
+        context = {"model": self._engine.model, "settings": self._settings, "results": results, "notice": notice}
+        return make_response(render_template("index.html", **context))
+
+
+def sent_photos(request: Request, max_files: int) -> list[Photo]:
+    """The files of the form, read. Raises NoImage or TooLarge."""
+    files = [file for file in request.files.getlist(FIELD) if file.filename]
+    if not files and FIELD in request.form:
+        raise NoImage("The field fileImage holds text; please send a file (with curl: -F fileImage=@photo.jpg).")
+    if not files:
+        raise NoImage("No photo was sent; please choose one (with curl: -F fileImage=@photo.jpg).")
+    if len(files) > max_files:
+        raise TooLarge(f"These are {len(files)} photos, and one request may hold {max_files}; please send fewer.")
+    return [Photo(printable(file.filename or ""), file.read()) for file in files]
+
+
+def located(result: Result, id: str) -> Result:
+    """The result with the addresses under which it is kept."""
+    return replace(result, id=id, url=url_for("result", id=id), picture=url_for("image", id=id))
+
+
+def problem_json(document: dict[str, object]) -> Response:
+    response = jsonify(document)
+    response.mimetype = "application/problem+json"
+    return response
+
+
+def with_common_headers(response: Response) -> Response:
+    response.headers.update(SECURITY_HEADERS)
+    response.vary.add("Accept")
+    return response

@@ -1,0 +1,79 @@
+"""Run the site as `make run` does, for benches, tests and screenshots."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 180
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running site, its model warm."""
+
+    url: str
+    host: str
+    port: int
+    master: subprocess.Popen[bytes]
+    started_in_s: float
+
+    @property
+    def worker(self) -> int:
+        """The process id of the one worker, the process that holds the model."""
+        pid = self.master.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+    def resident_mb(self) -> float:
+        """How much memory the worker holds now, in MB."""
+        status = Path(f"/proc/{self.worker}/status").read_text().splitlines()
+        (line,) = [line for line in status if line.startswith("VmRSS")]
+        return int(line.split()[1]) / 1000
+
+
+@contextmanager
+def running(environ: Mapping[str, str], log: IO[bytes] | int = subprocess.DEVNULL, cwd: Path = ROOT) -> Iterator[Site]:
+    """Start gunicorn on a free port of this machine, wait for the first page, and stop it in the end."""
+    host, port = "127.0.0.1", free_port()
+    started = time.monotonic()
+    with subprocess.Popen(
+        gunicorn(f"{host}:{port}"), cwd=cwd, env={**os.environ, **environ}, stdout=log, stderr=log
+    ) as master:
+        try:
+            url = f"http://{host}:{port}"
+            wait_for(url, master)
+            yield Site(url, host, port, master, time.monotonic() - started)
+        finally:
+            master.terminate()
+
+
+def gunicorn(address: str) -> list[str]:
+    """The command that the README gives, with this interpreter."""
+    return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "-b", address, "wsgi:app"]
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when the page at `url` answers; the kernel holds the first request until the model is warm."""
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urlopen(url, timeout=START_S).close()
+            return
+        except URLError:
+            time.sleep(0.05)  # not listening yet
+    raise RuntimeError(f"The site did not come up at {url}.")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,89 @@
+"""The only file that tells TensorFlow from JAX and PyTorch (`KERAS_BACKEND`): devices and compilation."""
+
+import os
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def prepare() -> None:
+    """To be called before the first model: GPU memory is taken as needed, not all at once."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def device_name() -> str:
+    """Which device answers, in words: "GPU (NVIDIA H200)" or "CPU"."""
+    gpu = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}[keras.backend.backend()]()
+    return f"GPU ({gpu})" if gpu else "CPU"
+
+
+def compiled(model: keras.Model) -> Run:
+    """The model as a function of host arrays: uint8 (n, h, w, c) -> float32 (n, classes).
+
+    TensorFlow traces it once for every n. JAX compiles it anew for each n it has not seen, so callers keep
+    to a few batch sizes and run each once before they serve.
+    """
+    return {"tensorflow": _compiled_tensorflow, "jax": _compiled_jax, "torch": _compiled_torch}[
+        keras.backend.backend()
+    ](model)
+
+
+def _compiled_tensorflow(model: keras.Model) -> Run:
+    import tensorflow as tf
+
+    function = tf.function(
+        lambda images: model(images, training=False),
+        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
+        autograph=False,
+    )
+    return lambda images: function(images).numpy()
+
+
+def _compiled_jax(model: keras.Model) -> Run:
+    import jax
+
+    state = (
+        [variable.value for variable in model.trainable_variables],
+        [variable.value for variable in model.non_trainable_variables],
+    )
+    function = jax.jit(lambda state, images: model.stateless_call(*state, images, training=False)[0])
+    return lambda images: np.asarray(function(state, images))
+
+
+def _compiled_torch(model: keras.Model) -> Run:
+    import torch
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(images), training=False)))
+
+    return run
+
+
+def _tensorflow_gpu() -> str | None:
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        return str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+    return None
+
+
+def _jax_gpu() -> str | None:
+    import jax
+
+    device = jax.devices()[0]
+    return None if device.platform == "cpu" else str(device.device_kind)
+
+
+def _torch_gpu() -> str | None:
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None

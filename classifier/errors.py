@@ -1,0 +1,39 @@
+"""What can go wrong. `str(error)` is always one sentence that the person in front of the page may read;
+the cause, for the log, hangs on `__cause__`. Which HTTP status each gets is decided in `problems.py`.
+
+    ClassifierError
+    ├── StartupError        the site cannot start as configured
+    ├── NoImage             nothing was sent, or an empty file
+    ├── TooLarge            too many bytes, files or pixels
+    ├── UnsupportedImage    not an image, or of a format we do not read
+    ├── BrokenImage         an image that breaks off or cannot be decoded
+    └── ResultNotFound      deleted, expired or never there
+"""
+
+
+class ClassifierError(Exception):
+    """Base of all errors of ours."""
+
+
+class StartupError(ClassifierError):
+    """The site cannot start as configured: settings, weights or labels."""
+
+
+class NoImage(ClassifierError):
+    """No file, or an empty one."""
+
+
+class TooLarge(ClassifierError):
+    """More bytes, files or pixels than the limits allow."""
+
+
+class UnsupportedImage(ClassifierError):
+    """Not an image, or of a format that is not on the list."""
+
+
+class BrokenImage(ClassifierError):
+    """An image of a known format that breaks off or cannot be decoded."""
+
+
+class ResultNotFound(ClassifierError):
+    """No result is kept under this id (any more)."""

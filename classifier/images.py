@@ -1,0 +1,188 @@
+"""Bytes that somebody sent -> an upright RGB image -> the pixels that a model looks at.
+
+The only place that opens untrusted images: serving, training and evaluation all come through here.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+
+try:
+    import pillow_heif
+except ImportError:
+    HEIF = False
+else:
+    pillow_heif.register_heif_opener()
+    HEIF = True
+
+Resize = Literal["crop", "stretch"]
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+MAX_SIDE = 16_384
+PREVIEW_SIDE = 1024
+
+# Pillow's own limit knows nothing of JPEG's reduced scales; check_size() below is ours, and comes first.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def read(
+    data: bytes,
+    size: tuple[int, int] = (224, 224),
+    resize: Resize = "crop",
+    max_megapixels: float = 50,
+) -> Image.Image:
+    """Decode a photo that somebody sent: upright, RGB, on white where it was transparent, first frame.
+
+    `size` is the (height, width) that the model wants: a JPEG that is much larger is decoded at 1/2, 1/4
+    or 1/8 of its scale (not for `stretch`, which promises Keras' pixels).
+
+    Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
+    """
+    with only_our_errors():
+        image = open_checked(data, size, resize, max_megapixels)
+        image.load()
+        return to_rgb(upright(image))
+
+
+def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:
+    """What the model looks at: uint8 (height, width, 3).
+
+    `crop`: the shorter side to 8/7 of `size`, the centre cut out, bicubic; how ImageNet models are evaluated.
+    `stretch`: both sides to `size`, nearest neighbour; exactly `keras.utils.load_img(target_size=size)`.
+    """
+    height, width = size
+    if resize == "stretch":
+        resized = image.resize((width, height), Image.Resampling.NEAREST)
+    else:
+        box = centre_box(image.size, size)
+        resized = image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    return np.asarray(resized)
+
+
+def to_preview(image: Image.Image) -> bytes:
+    """The picture as we show and keep it: a new JPEG of at most 1024 px a side, without metadata."""
+    small = image.copy()
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), reducing_gap=2.0)
+    small.info.clear()  # comments, EXIF and colour profile would be saved along
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+@contextmanager
+def only_our_errors() -> Iterator[None]:
+    """Pillow may raise anything at all over a hostile file; here it becomes one of our sentences."""
+    try:
+        yield
+    except ClassifierError:
+        raise
+    except UnidentifiedImageError as exc:
+        raise UnsupportedImage(
+            "This file is not an image that we can read; please send a JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF."
+        ) from exc
+    except MemoryError as exc:
+        raise TooLarge("This image needs more memory than there is; please send a smaller one.") from exc
+    except Exception as exc:
+        raise BrokenImage(
+            "This image is damaged or incomplete; please send it again or save it anew as a JPEG."
+        ) from exc
+
+
+def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapixels: float) -> Image.Image:
+    """Open the header by content and check what it declares, before a pixel is decoded."""
+    if not data:
+        raise NoImage("This file is empty; please choose a photo.")
+    if not HEIF and data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and b"avif" not in data[:64]:
+        raise UnsupportedImage(
+            "This is a HEIC photo, which this site cannot read; please export it as a JPEG "
+            "(on an iPhone: Settings, Camera, Formats, Most Compatible) and send that."
+        )
+    check_size(webp_size(data), max_megapixels)
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    full_size = image.size
+    if resize == "crop":
+        shorter = 2 * shorter_side(size)  # twice what is needed, so that the reduced scale costs no sharpness
+        image.draft(None, (shorter, shorter))  # does nothing but for JPEG
+    # A progressive JPEG is held whole in memory, whatever the scale.
+    check_size(full_size if image.info.get("progressive") else image.size, max_megapixels)
+    if max(full_size) > MAX_SIDE:
+        raise TooLarge(f"This image is more than {MAX_SIDE} pixels wide or high; please send a smaller one.")
+    return image
+
+
+def check_size(size: tuple[int, int], max_megapixels: float) -> None:
+    """Refuse an image of `size` (width, height) that has too many pixels to decode."""
+    megapixels = size[0] * size[1] / 1e6
+    if megapixels > max_megapixels:
+        raise TooLarge(
+            f"This image has {megapixels:,.0f} megapixels, more than the {max_megapixels:g} allowed; "
+            "please send a smaller one."
+        )
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """The (width, height) a WebP header declares, (0, 0) for all else.
+
+    Pillow reserves the whole canvas when it opens a WebP, so 32 bytes could claim gigabytes.
+    Source: RFC 9649, sections 2.5-2.7.
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        return 0, 0
+    if data[12:16] == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if data[12:16] == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn the image as its EXIF orientation says; a photo with broken EXIF stays as it is."""
+    with suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes to RGB: 16-bit and float scaled to 8 bits, transparency laid over white."""
+    if image.mode.startswith(("I", "F")):
+        image = to_8_bit(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=rgba)
+    return white
+
+
+def to_8_bit(image: Image.Image) -> Image.Image:
+    """Greyscale deeper than 8 bits: 16-bit by its full range; 32-bit and float, which have none, by their own."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    low, high = (0, 65_535) if image.mode.startswith("I;16") else (values.min(), values.max())
+    scaled = (values - low) / max(high - low, np.finfo(float).tiny) * 255
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def shorter_side(size: tuple[int, int]) -> int:
+    """How long the shorter side is before the centre of `size` (height, width) is cut out: 256 for 224."""
+    return round(max(size) * 8 / 7)
+
+
+def centre_box(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The (left, upper, right, lower) part of an image of (width, height) that `size` (height, width) shows.
+
+    Resizing just this part gives what resizing all and cutting out the centre would, for less work.
+    """
+    scale = min(image_size[0] / size[1], image_size[1] / size[0]) * 7 / 8  # image pixels per model pixel
+    half_width, half_height = size[1] * scale / 2, size[0] * scale / 2
+    x, y = image_size[0] / 2, image_size[1] / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height

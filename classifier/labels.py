@@ -1,0 +1,67 @@
+"""What the outputs of a model mean. Resolved once at start-up, never at a request."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from classifier.errors import StartupError
+
+WAYS_OUT = (
+    "Ways out: let this machine reach the internet once; or copy imagenet_class_index.json into ~/.keras/models/; "
+    "or set CLASSIFIER_LABELS to such a file."
+)
+
+
+class Label(NamedTuple):
+    """One class: its WordNet id ("" where it has none) and its name as `decode_predictions` spells it."""
+
+    wnid: str
+    name: str
+
+
+def imagenet() -> list[Label]:
+    """The 1000 classes that Keras knows, in the order of the outputs; Keras downloads them once.
+
+    Raises StartupError when they are not cached and cannot be fetched.
+    """
+    from keras.applications.imagenet_utils import decode_predictions
+
+    try:
+        # Rising scores: ranked from best to worst, the classes come back in reverse order.
+        (ranked,) = decode_predictions(np.arange(1000.0)[np.newaxis], top=1000)
+    except Exception as exc:  # Keras raises bare Exception for a failed download
+        raise StartupError(
+            "The labels cannot be had: expected Keras' ImageNet class index in ~/.keras/models or from the "
+            f"internet, found neither ({one_line(exc)}). {WAYS_OUT}"
+        ) from exc
+    return [Label(wnid, name) for wnid, name, _ in reversed(ranked)]
+
+
+def read(path: Path) -> list[Label]:
+    """The labels of a class-index file: `{"0": ["n01440764", "tench"], ...}`, every index from 0 once.
+
+    Raises StartupError that says what is wrong with the file.
+    """
+    try:
+        index = json.loads(path.read_text("utf-8"))
+        labels = [Label(*map(str, index[str(i)])) for i in range(len(index))]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise StartupError(
+            f'The labels {path} cannot be used: expected a JSON object like {{"0": ["n01440764", "tench"], '
+            f'"1": ...}} without gaps, found {type(exc).__name__} {one_line(exc)}. {WAYS_OUT}'
+        ) from exc
+    if len(labels) < 2:
+        raise StartupError(f"The labels {path} cannot be used: expected at least 2, found {len(labels)}. {WAYS_OUT}")
+    return labels
+
+
+def placeholders(count: int = 1000) -> list[Label]:
+    """Names for the classes of a model whose answers mean nothing anyway."""
+    return [Label("", f"class_{i}") for i in range(count)]
+
+
+def one_line(exc: BaseException) -> str:
+    """The first line of what an exception says, so that a message stays one line."""
+    return next(iter(str(exc).splitlines()), type(exc).__name__)

@@ -1,0 +1,67 @@
+"""Fill a model from a weights file, or say in one line why that cannot be."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from classifier.errors import StartupError
+from classifier.labels import one_line
+
+Shapes = Counter[tuple[int, ...]]
+
+WAYS_OUT = (
+    "Ways out: let this machine reach the internet once and use CLASSIFIER_WEIGHTS=imagenet; or set CLASSIFIER_WEIGHTS "
+    "to a file that fits; or set CLASSIFIER_WEIGHTS=random to try the site with answers that mean nothing."
+)
+
+
+def load(model: keras.Model, path: Path) -> None:
+    """Load `path`, a Keras 3 `.weights.h5` or a legacy `.h5` of the same architecture, into `model`.
+
+    Raises StartupError that says what was expected and what was found.
+    """
+    expected = Counter(tuple(w.shape) for w in model.weights if "float" in w.dtype)
+    wanted = f"the weights of {model.name} with {model.output_shape[-1]} classes"
+    try:
+        found = shapes_in(path)
+    except OSError as exc:
+        raise unusable(path, wanted, f"no readable HDF5 file ({one_line(exc)})") from exc
+    if found != expected:
+        raise unusable(path, f"{wanted} ({describe(expected - found)})", describe(found - expected))
+    try:
+        model.load_weights(path)
+    except Exception as exc:  # Keras raises ValueError, KeyError, OSError, ... by format and fault
+        raise unusable(path, wanted, f"a file that Keras cannot load ({one_line(exc)})") from exc
+
+
+def shapes_in(path: Path) -> Shapes:
+    """The shapes of all floating-point arrays of an HDF5 file, an optimizer's aside.
+
+    Raises OSError for a file that is missing, truncated or of another kind.
+    """
+    shapes: Shapes = Counter()
+
+    def count(name: str, item: Any) -> None:
+        is_weight = isinstance(item, h5py.Dataset) and np.issubdtype(item.dtype, np.floating)
+        if is_weight and not name.startswith("optimizer"):
+            shapes[item.shape] += 1
+
+    with h5py.File(path) as file:
+        file.visititems(count)
+    return shapes
+
+
+def describe(shapes: Shapes) -> str:
+    """A few of the shapes in words: "3 arrays that do not match, such as (4096, 1000), (1000)"."""
+    if not shapes:
+        return "none besides"
+    examples = ", ".join(str(shape).replace(",)", ")") for shape in sorted(shapes, key=np.prod, reverse=True)[:2])
+    return f"{shapes.total()} arrays that do not match, such as {examples}"
+
+
+def unusable(path: Path, expected: str, found: str) -> StartupError:
+    return StartupError(f"The weights {path} cannot be used: expected {expected}, found {found}. {WAYS_OUT}")

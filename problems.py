@@ -1,0 +1,64 @@
+"""Which HTTP status and sentence each error gets, as RFC 9457 JSON or on the page. All of it, only here."""
+
+import logging
+from http import HTTPStatus
+from typing import NamedTuple
+
+from flask import Request
+from werkzeug.exceptions import HTTPException
+
+from classifier import errors
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[errors.ClassifierError], HTTPStatus] = {
+    errors.NoImage: HTTPStatus.BAD_REQUEST,
+    errors.ResultNotFound: HTTPStatus.NOT_FOUND,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.BrokenImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+
+# What Flask and Werkzeug refuse by themselves, in our words.
+SENTENCES = {
+    HTTPStatus.BAD_REQUEST: "This request cannot be understood; please send photos as files in the field fileImage.",
+    HTTPStatus.NOT_FOUND: "There is nothing at this address; the form below is the way in.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request; the form below is the way in.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        "This is more than one request may hold; please send fewer or smaller photos, as files in the field fileImage."
+    ),
+}
+OTHERWISE = "This request cannot be answered; please try again from the form below."
+OUR_FAULT = "Something went wrong on our side and was noted; please try again."
+
+
+class Problem(NamedTuple):
+    """An error as the outside sees it."""
+
+    status: HTTPStatus
+    detail: str
+
+    @property
+    def title(self) -> str:
+        return self.status.phrase
+
+    def as_json(self) -> dict[str, object]:
+        """The members of an `application/problem+json` document (RFC 9457)."""
+        return {"type": "about:blank", "title": self.title, "status": int(self.status), "detail": self.detail}
+
+
+def problem(error: Exception) -> Problem:
+    """What to tell of `error`. What only we can mend is logged with its trace and told in general words."""
+    if isinstance(error, errors.ClassifierError):
+        return Problem(STATUS[type(error)], str(error))
+    status = HTTPStatus(error.code or 500) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("Unexpected error", exc_info=error)
+        return Problem(status, OUR_FAULT)
+    return Problem(status, SENTENCES.get(status, OTHERWISE))
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the client prefers JSON to a page; a plain `*/*`, as curl sends, does not."""
+    accept = request.accept_mimetypes
+    return max(accept["application/json"], accept["application/problem+json"]) > accept["text/html"]

@@ -1,0 +1,61 @@
+"""One photo's outcome as the outside sees it: in JSON, and in words."""
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import inflect
+
+from classifier.engine import Prediction
+from problems import Problem
+
+MAX_NAME = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Either predictions, or what went wrong. `picture` is the address of the picture, for the page."""
+
+    filename: str | None = None  # as sent, made printable; not kept
+    id: str | None = None
+    url: str | None = None
+    picture: str | None = None
+    predictions: tuple[Prediction, ...] = ()
+    notice: str | None = None
+    error: Problem | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The result in the shape that `POST /` promises."""
+        if self.error:
+            return {"filename": self.filename, "error": self.error.as_json()}
+        answer = {"filename": self.filename, "id": self.id, "url": self.url}
+        notice = {"notice": self.notice} if self.notice else {}
+        return answer | notice | {"predictions": [asdict(prediction) for prediction in self.predictions]}
+
+
+def sentence(prediction: Prediction) -> str:
+    """ "The image you uploaded is an Egyptian cat (47.31%)"."""
+    named = articles().a(readable(prediction.label))
+    return f"The image you uploaded is {named} ({percent(prediction.score)})"
+
+
+def readable(label: str) -> str:
+    """A label without the underscores of `decode_predictions`."""
+    return label.replace("_", " ")
+
+
+def percent(score: float) -> str:
+    """A probability with two decimals, "47.31%"."""
+    return f"{score * 100:.2f}%"
+
+
+def printable(filename: str) -> str:
+    """A sent file name to show and send back: its last part, without control characters, not endless."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in name if char.isprintable())[:MAX_NAME]
+
+
+@cache
+def articles() -> inflect.engine:
+    """Knows "a unicycle" from "an umbrella"."""
+    return inflect.engine()

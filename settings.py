@@ -1,0 +1,101 @@
+"""Every setting in one table: name, default, one line of help. Read from the environment, once."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from classifier.errors import StartupError
+
+PREFIX = "CLASSIFIER_"
+ROOT = Path(__file__).resolve().parent
+
+log = logging.getLogger(__name__)
+
+
+def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
+    def parse(text: str) -> int | float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    parse.__doc__ = f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"
+    return parse
+
+
+def choice(*options: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in options:
+            raise ValueError
+        return text
+
+    parse.__doc__ = " or ".join(options)
+    return parse
+
+
+def text(value: str) -> str:
+    """some text"""
+    return value
+
+
+def path(value: str) -> Path:
+    """a path"""
+    return Path(value).absolute()
+
+
+def setting(default: Any, parse: Callable[[str], Any], help: str, shown: str | None = None) -> Any:
+    """A row of the table; `shown` is the default as the README writes it."""
+    return field(default=default, metadata={"parse": parse, "help": help, "shown": shown or str(default)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Each field is `CLASSIFIER_<NAME>` in the environment; an empty variable counts as unset."""
+
+    model: str = setting("vgg16", text, "a keras.applications model: `vgg16`, `mobilenet_v2`, `resnet50`, ...")
+    weights: str = setting(
+        "imagenet", text, "`imagenet` (downloaded once), a weights file, or `random` (answers mean nothing)"
+    )
+    labels: Path | None = setting(None, path, "a class-index JSON file; unset: the one Keras caches", shown="unset")
+    resize: Literal["crop", "stretch"] = setting(
+        "crop", choice("crop", "stretch"), "`crop`: the centre, bicubic; `stretch`: as Keras' `load_img`, nearest"
+    )
+    top: int = setting(5, number(int, 1, 1000), "how many classes an answer lists")
+    max_upload_mb: int = setting(20, number(int, 1, 1024), "how large one request may be, in MiB")
+    max_files: int = setting(16, number(int, 1, 1000), "how many photos one request may hold")
+    max_megapixels: float = setting(50, number(float, 0.1, 1000), "how many pixels a photo may have, in millions")
+    uploads: Path = setting(ROOT / "uploads", path, "the folder where answered photos are kept", shown="uploads")
+    keep_hours: float = setting(24, number(float, 0, 1e6), "how long they are kept; `0` writes nothing to disk")
+    keep_mb: int = setting(1024, number(int, 1, 10**9), "how much is kept, in MiB; the oldest go first")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; an unknown name is warned about.
+
+        Raises StartupError for a value that does not parse.
+        """
+        names = {PREFIX + row.name.upper(): row for row in fields(cls)}
+        for name in environ.keys() - names.keys():
+            if name.startswith(PREFIX):
+                log.warning("%s is no setting%s; it is ignored.", name, suggestion(name, names))
+        given = {
+            row.name: parsed(name, row.metadata["parse"], environ[name])
+            for name, row in names.items()
+            if environ.get(name)
+        }
+        return cls(**given)
+
+
+def parsed(name: str, parse: Callable[[str], Any], value: str) -> Any:
+    try:
+        return parse(value)
+    except ValueError as exc:
+        raise StartupError(f"{name} must be {parse.__doc__}, not {value!r}.") from exc
+
+
+def suggestion(name: str, names: Mapping[str, Any]) -> str:
+    close = get_close_matches(name, names, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

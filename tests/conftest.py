@@ -1,0 +1,82 @@
+"""A site with a toy model: it answers by the average colour, so every test can tell what it must say."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from app import create_app
+from classifier.engine import Engine
+from classifier.labels import Label
+from classifier.uploads import Uploads
+from settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data (real weights and photos) here")
+
+
+class ToyModel:
+    """Red, green or blue: whichever channel is brightest on average."""
+
+    name = "toy"
+    labels = tuple(Label(f"n{i:08}", label) for i, label in enumerate(COLOURS.values()))
+    size = (224, 224)
+    device = "CPU"
+    is_random = False
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        means = images.mean(axis=(1, 2)) + 1.0  # (n, 3)
+        return means / means.sum(axis=1, keepdims=True)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (320, 240), format: str = "PNG", **options: Any) -> bytes:
+    return encoded(Image.new("RGB", size, colour), format, **options)
+
+
+def textured(size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """No symmetry and no flat parts: every mistake in cutting, turning or scaling shows."""
+    width, height = size
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    waves = np.stack([x, y, (np.sin(19 * x + 7 * y * y) + 1) / 2], axis=-1)
+    return Image.fromarray((waves * 255).astype(np.uint8))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(uploads=tmp_path / "uploads")
+
+
+@pytest.fixture
+def make_client(settings: Settings):
+    """Clients of a site with the toy model; keyword arguments are settings."""
+
+    def make(**changes: Any) -> FlaskClient:
+        chosen = Settings(**{**vars(settings), **changes})
+        engine = Engine(ToyModel(), resize=chosen.resize, top=chosen.top, max_megapixels=chosen.max_megapixels)
+        return create_app(engine, chosen, Uploads(chosen.uploads, chosen.keep_hours, chosen.keep_mb)).test_client()
+
+    return make
+
+
+@pytest.fixture
+def client(make_client) -> FlaskClient:
+    return make_client()
+
+
+def post(client: FlaskClient, *files: bytes | tuple[bytes, str], json: bool = False):
+    """Send files as a browser does; `json` asks for JSON."""
+    named = [file if isinstance(file, tuple) else (file, "photo.png") for file in files]
+    data = {"fileImage": [(io.BytesIO(content), name) for content, name in named]}
+    return client.post("/", data=data, headers={"Accept": "application/json"} if json else {})

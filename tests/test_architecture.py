@@ -1,0 +1,47 @@
+"""Arrows point down only, and the light parts stay light."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from settings import ROOT
+
+FILES = [path for path in [*ROOT.glob("*.py"), *ROOT.glob("classifier/*.py")] if path.name != "gunicorn.conf.py"]
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports anywhere, those of a `from package import module` included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_there_are_no_import_cycles():
+    graph = {name: imports(path) & MODULES.keys() - {"classifier"} for name, path in MODULES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("classifier")])
+def test_the_engine_knows_nothing_of_the_web(module):
+    web = {name for name in MODULES if not name.startswith("classifier")} | {"flask", "werkzeug", "gunicorn"}
+    assert not {name.partition(".")[0] for name in imports(MODULES[module])} & web
+
+
+@pytest.mark.parametrize("module", ["app", "settings", "classifier", "classifier.images", "classifier.engine"])
+def test_importing_the_light_parts_loads_no_backend(module):
+    code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'jax', 'torch'}} & sys.modules.keys()))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "[]"
+
+
+def test_modules_stay_readable_in_one_sitting():
+    assert {path.name: n for path in FILES if (n := len(path.read_text().splitlines())) > 200} == {}
