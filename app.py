@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from classifier.engine import Answer, Network, Prediction
 from classifier.errors import ClassifierError, NoImage, TooLarge
+from classifier.images import READABLE
 from classifier.uploads import Uploads
 from drain import Drain
 from problems import problem, wants_json
@@ -58,6 +59,7 @@ def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     app.request_class = InMemoryRequest
     app.config.update(MAX_CONTENT_LENGTH=settings.max_upload_mb * 2**20, BOOTSTRAP_SERVE_LOCAL=True)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.globals["readable_formats"] = READABLE
     app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
     app.wsgi_app = Drain(app.wsgi_app)  # type: ignore[method-assign]
     Bootstrap5(app)

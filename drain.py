@@ -4,8 +4,10 @@ A server that answers and closes while a browser or proxy is still sending shows
 as nginx' 502. So what the app left unread is read and dropped, within bounds, before the answer goes out.
 """
 
-import time
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
+from threading import Timer
 from typing import IO, TYPE_CHECKING
 
 from werkzeug.exceptions import ClientDisconnected
@@ -17,8 +19,24 @@ if TYPE_CHECKING:
 CHUNK = 2**20
 
 
+class Body:
+    """The server's stream; whatever it raises is the sender's doing and becomes a 400."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as exc:  # servers have errors of their own for bad chunks, stalls and broken connections
+            raise ClientDisconnected from exc
+
+
 class Drain:
-    """WSGI middleware: drops what `app` leaves unread, at most `max_bytes` of it and for `max_s` seconds."""
+    """WSGI middleware: drops what `app` leaves unread, at most `max_bytes` of it and for `max_s` seconds.
+
+    Under gunicorn, a sender that stalls for `max_s` while the app reads is given up, too.
+    """
 
     def __init__(self, app: "WSGIApplication", max_bytes: int = 2**28, max_s: float = 10) -> None:
         self._app = app
@@ -26,17 +44,36 @@ class Drain:
         self._max_s = max_s
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        connection: socket.socket | None = environ.get("gunicorn.socket")
+        before = connection.gettimeout() if connection else None
+        if connection:
+            connection.settimeout(self._max_s)
         # One stream, ending where the body ends, that the app and the drain after it share.
+        environ["wsgi.input"] = Body(environ["wsgi.input"])
         body = environ["wsgi.input"] = get_input_stream(environ)
         environ["wsgi.input_terminated"] = True
         answer = self._app(environ, start_response)
-        self._drain(body)
+        with suppress(ClientDisconnected):
+            self._drain(body, connection)
+        if connection:
+            connection.settimeout(before)
         return answer
 
-    def _drain(self, body: IO[bytes]) -> None:
-        left, deadline = self._max_bytes, time.monotonic() + self._max_s
+    def _drain(self, body: IO[bytes], connection: socket.socket | None) -> None:
+        if not body.read(1):
+            return
+        timer = Timer(self._max_s, stop_reading, [connection])
+        timer.start()
+        left = self._max_bytes - 1
         try:
-            while left > 0 and time.monotonic() < deadline and (chunk := body.read(min(CHUNK, left))):
+            while left > 0 and (chunk := body.read(min(CHUNK, left))):
                 left -= len(chunk)
-        except (OSError, ValueError, ClientDisconnected):
-            pass  # the sender is gone, or sent nonsense; the answer stands
+        finally:
+            timer.cancel()
+
+
+def stop_reading(connection: socket.socket | None) -> None:
+    """End a read that another thread is blocked in; what we send still goes out."""
+    with suppress(OSError):  # the sender may be gone already
+        if connection:
+            connection.shutdown(socket.SHUT_RD)

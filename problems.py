@@ -60,5 +60,5 @@ def problem(error: Exception) -> Problem:
 
 def wants_json(request: Request) -> bool:
     """Whether the client prefers JSON to a page; a plain `*/*`, as curl sends, does not."""
-    accept = request.accept_mimetypes
-    return max(accept["application/json"], accept["application/problem+json"]) > accept["text/html"]
+    offered = ["text/html", "application/json", "application/json; charset=utf-8", "application/problem+json"]
+    return request.accept_mimetypes.best_match(offered, "text/html") != "text/html"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -25,7 +26,7 @@ PAUSE_S = 0.05  # until the other process' threads have stopped spinning
 def main() -> None:
     os.environ.setdefault("CLASSIFIER_WEIGHTS", "random")
     photos = {"110 kB photo": jpeg(500, 375, 97), "12-megapixel photo": jpeg(4000, 3000, 88)}
-    with running({}) as site:
+    with TemporaryDirectory() as uploads, running({"CLASSIFIER_UPLOADS": uploads}) as site:
         print(f"ready to answer after  {site.started_in_s:6.1f} s")
         print(f"memory after warm-up   {site.resident_mb():6.0f} MB")
         model = bare_model()

@@ -4,15 +4,16 @@ The only place that opens untrusted images: serving, training and evaluation all
 """
 
 import io
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+from classifier.headers import is_decoded_in_passing, is_heic, webp_size
 
 try:
     import pillow_heif
@@ -25,9 +26,11 @@ else:
 Resize = Literal["crop", "stretch"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MAX_SIDE = 16_384
+REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")
+TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
 PREVIEW_SIDE = 1024
+READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
 
 # Pillow's own limit knows nothing of JPEG's reduced scales; check_size() below is ours, and comes first.
 Image.MAX_IMAGE_PIXELS = None
@@ -49,7 +52,10 @@ def read(
     with only_our_errors():
         image = open_checked(data, size, resize, max_megapixels)
         image.load()
-        return to_rgb(upright(image))
+        if resize == "crop":
+            image = shrunk(image, 2 * shorter_side(size))
+        upright(image)
+        return to_rgb(image)
 
 
 def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:
@@ -69,8 +75,8 @@ def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop"
 
 def to_preview(image: Image.Image) -> bytes:
     """The picture as we show and keep it: a new JPEG of at most 1024 px a side, without metadata."""
-    small = image.copy()
-    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), reducing_gap=2.0)
+    scale = min(1, PREVIEW_SIDE / max(image.size))
+    small = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
     small.info.clear()  # comments, EXIF and colour profile would be saved along
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
@@ -85,9 +91,7 @@ def only_our_errors() -> Iterator[None]:
     except ClassifierError:
         raise
     except UnidentifiedImageError as exc:
-        raise UnsupportedImage(
-            "This file is not an image that we can read; please send a JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF."
-        ) from exc
+        raise UnsupportedImage(f"This file is not an image that we can read; please send a {READABLE}.") from exc
     except MemoryError as exc:
         raise TooLarge("This image needs more memory than there is; please send a smaller one.") from exc
     except Exception as exc:
@@ -100,7 +104,7 @@ def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapix
     """Open the header by content and check what it declares, before a pixel is decoded."""
     if not data:
         raise NoImage("This file is empty; please choose a photo.")
-    if not HEIF and data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and b"avif" not in data[:64]:
+    if not HEIF and is_heic(data):
         raise UnsupportedImage(
             "This is a HEIC photo, which this site cannot read; please export it as a JPEG "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible) and send that."
@@ -111,8 +115,9 @@ def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapix
     if resize == "crop":
         shorter = 2 * shorter_side(size)  # twice what is needed, so that the reduced scale costs no sharpness
         image.draft(None, (shorter, shorter))  # does nothing but for JPEG
-    # A progressive JPEG is held whole in memory, whatever the scale.
-    check_size(full_size if image.info.get("progressive") else image.size, max_megapixels)
+    check_size(image.size if is_decoded_in_passing(data) else full_size, max_megapixels)
+    if isinstance(image, TiffImageFile):  # a tile may be larger than the image, and is decoded whole
+        check_size((image.tag_v2.get(TILE_WIDTH, 0), image.tag_v2.get(TILE_LENGTH, 0)), max_megapixels)
     if max(full_size) > MAX_SIDE:
         raise TooLarge(f"This image is more than {MAX_SIDE} pixels wide or high; please send a smaller one.")
     return image
@@ -123,33 +128,31 @@ def check_size(size: tuple[int, int], max_megapixels: float) -> None:
     megapixels = size[0] * size[1] / 1e6
     if megapixels > max_megapixels:
         raise TooLarge(
-            f"This image has {megapixels:,.0f} megapixels, more than the {max_megapixels:g} allowed; "
+            f"This image has {megapixels:,.4g} megapixels, more than the {max_megapixels:g} allowed; "
             "please send a smaller one."
         )
 
 
-def webp_size(data: bytes) -> tuple[int, int]:
-    """The (width, height) a WebP header declares, (0, 0) for all else.
-
-    Pillow reserves the whole canvas when it opens a WebP, so 32 bytes could claim gigabytes.
-    Source: RFC 9649, sections 2.5-2.7.
-    """
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
-        return 0, 0
-    if data[12:16] == b"VP8X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if data[12:16] == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return width & 0x3FFF, height & 0x3FFF
+def shrunk(image: Image.Image, shorter: int) -> Image.Image:
+    """Much too large an image averaged down early, to no less than `shorter`: all that follows costs less."""
+    if image.mode.startswith("I;16"):
+        image = same_info(to_8_bit(image), image)
+    factor = min(image.size) // shorter
+    if factor < 2 or image.mode not in REDUCIBLE or "transparency" in image.info:
+        return image
+    return same_info(image.reduce(factor), image)
 
 
-def upright(image: Image.Image) -> Image.Image:
+def same_info(image: Image.Image, source: Image.Image) -> Image.Image:
+    """The image with what its source knows besides pixels, such as the orientation."""
+    image.info = source.info
+    return image
+
+
+def upright(image: Image.Image) -> None:
     """Turn the image as its EXIF orientation says; a photo with broken EXIF stays as it is."""
     with suppress(Exception):
-        return ImageOps.exif_transpose(image)
-    return image
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -166,9 +169,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def to_8_bit(image: Image.Image) -> Image.Image:
     """Greyscale deeper than 8 bits: 16-bit by its full range; 32-bit and float, which have none, by their own."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    low, high = (0, 65_535) if image.mode.startswith("I;16") else (values.min(), values.max())
-    scaled = (values - low) / max(high - low, np.finfo(float).tiny) * 255
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    scaled = np.interp(np.nan_to_num(values, nan=low), (low, high if high > low else low + 1), (0, 255))
     return Image.fromarray(scaled.round().astype(np.uint8))
 
 

@@ -46,8 +46,8 @@ def read(path: Path) -> list[Label]:
     """
     try:
         index = json.loads(path.read_text("utf-8"))
-        labels = [Label(*map(str, index[str(i)])) for i in range(len(index))]
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        labels = [parsed(index[str(i)]) for i in range(len(index))]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise StartupError(
             f'The labels {path} cannot be used: expected a JSON object like {{"0": ["n01440764", "tench"], '
             f'"1": ...}} without gaps, found {type(exc).__name__} {one_line(exc)}. {WAYS_OUT}'
@@ -55,6 +55,14 @@ def read(path: Path) -> list[Label]:
     if len(labels) < 2:
         raise StartupError(f"The labels {path} cannot be used: expected at least 2, found {len(labels)}. {WAYS_OUT}")
     return labels
+
+
+def parsed(entry: object) -> Label:
+    """One entry of a class-index file. Raises ValueError unless it is a WordNet id and a name."""
+    match entry:
+        case [str(wnid), str(name)] if name.strip() and name.isprintable():
+            return Label(wnid, name)
+    raise ValueError(f"the entry {entry!r:.80}")
 
 
 def placeholders(count: int = 1000) -> list[Label]:

@@ -95,9 +95,11 @@ class Uploads:
             self._bytes = total
 
     def start_sweeping(self) -> None:
-        """Sweep now and every minute, in a background thread, until close()."""
-        if self.enabled:
-            threading.Thread(target=self._sweep_until_closed, name="uploads-sweep", daemon=True).start()
+        """Sweep now and every minute, in a background thread, until close().
+
+        Also where nothing is kept any more: what an earlier run kept goes.
+        """
+        threading.Thread(target=self._sweep_until_closed, name="uploads-sweep", daemon=True).start()
 
     def close(self) -> None:
         self._closed.set()

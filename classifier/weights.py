@@ -28,7 +28,7 @@ def load(model: keras.Model, path: Path) -> None:
     wanted = f"the weights of {model.name} with {model.output_shape[-1]} classes"
     try:
         found = shapes_in(path)
-    except OSError as exc:
+    except Exception as exc:  # h5py raises OSError, RuntimeError, KeyError, ... by where the damage is
         raise unusable(path, wanted, f"no readable HDF5 file ({one_line(exc)})") from exc
     if found != expected:
         raise unusable(path, f"{wanted} ({describe(expected - found)})", describe(found - expected))
@@ -41,7 +41,7 @@ def load(model: keras.Model, path: Path) -> None:
 def shapes_in(path: Path) -> Shapes:
     """The shapes of all floating-point arrays of an HDF5 file, an optimizer's aside.
 
-    Raises OSError for a file that is missing, truncated or of another kind.
+    Raises whatever h5py does for a file that is missing, damaged or of another kind.
     """
     shapes: Shapes = Counter()
 

@@ -1,8 +1,12 @@
 """A refusal is sent after the body was read, within bounds."""
 
+import contextlib
 import io
+import socket
+import threading
 
 import pytest
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from drain import Drain
@@ -20,6 +24,14 @@ class Sender(io.RawIOBase):
 
 def refuse(environ, start_response):
     environ["wsgi.input"].read(10)
+    start_response("413 Too Large", [])
+    return [b"refused"]
+
+
+def tolerant(environ, start_response):
+    """Refuses even what it could not read."""
+    with contextlib.suppress(ClientDisconnected):
+        environ["wsgi.input"].read(10)
     start_response("413 Too Large", [])
     return [b"refused"]
 
@@ -42,10 +54,42 @@ def test_an_endless_body_is_given_up(length):
     assert body.taken <= 3_000_000 + 10
 
 
-def test_a_slow_sender_is_given_up():
-    body = Sender()
-    assert send(Drain(refuse, max_s=0), body, CONTENT_LENGTH="5000000") == b"refused"
-    assert body.taken == 10
+@pytest.mark.parametrize("pace", ["stalls", "dribbles", "stalls before the refusal"])
+def test_a_slow_sender_is_given_up(pace):
+    ours, theirs = socket.socketpair()
+    given_up = threading.Event()
+
+    def dribble():
+        with contextlib.suppress(OSError):
+            while not given_up.wait(0.01):
+                theirs.send(b"x")
+
+    with ours, theirs, ours.makefile("rb") as body:
+        theirs.send(b"x" if pace == "stalls before the refusal" else b"x" * 20)
+        if pace == "dribbles":
+            threading.Thread(target=dribble, daemon=True).start()
+        app = Drain(tolerant, max_s=0.2)
+        assert send(app, body, CONTENT_LENGTH="5000000", **{"gunicorn.socket": ours}) == b"refused"
+        given_up.set()
+        assert ours.gettimeout() is None
+        ours.send(b"the answer")
+        assert theirs.recv(100) == b"the answer"
+
+
+def test_a_body_that_the_server_cannot_read_is_a_bad_request(client):
+    class InvalidChunkSize(Exception):
+        pass
+
+    class Broken(io.RawIOBase):
+        def read(self, size=-1):
+            raise InvalidChunkSize
+
+    environ = EnvironBuilder(method="POST", content_type="multipart/form-data; boundary=x").get_environ()
+    environ.update({"wsgi.input": Broken(), "wsgi.input_terminated": True})
+    answer, status, headers = run_wsgi_app(client.application.wsgi_app, environ)
+    assert status == "400 BAD REQUEST"
+    assert b"cannot be understood" in b"".join(answer)
+    assert "Content-Security-Policy" in headers
 
 
 def test_a_sender_that_left_does_not_matter():

@@ -154,6 +154,51 @@ def test_the_preview_is_a_small_jpeg_without_metadata():
     assert not shown.getexif()
 
 
+def jpeg_in_scans(width: int, height: int) -> bytes:
+    """A grey baseline JPEG whose three channels come in a scan each, so that a decoder has to hold it whole."""
+    tables = b"\xff\xdb\0\x43\0" + b"\1" * 64
+    for kind in (0x00, 0x10):  # one code of one bit, for "nothing here"
+        tables += b"\xff\xc4\0\x14" + bytes([kind, 1]) + b"\0" * 15 + b"\0"
+    frame = b"\xff\xc0\0\x11\x08" + struct.pack(">HHB", height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
+    blocks = -(-width // 8) * -(-height // 8)
+    scans = [b"\xff\xda\0\x08\1" + bytes([i]) + b"\0\0\x3f\0" + b"\0" * (blocks * 2 // 8 + 1) for i in (1, 2, 3)]
+    return b"\xff\xd8" + tables + frame + b"".join(scans) + b"\xff\xd9"
+
+
+def test_a_jpeg_that_has_to_be_held_whole_counts_whole():
+    assert images.read(jpeg_in_scans(1600, 1600)).size == (800, 800)
+    with pytest.raises(TooLarge):
+        images.read(jpeg_in_scans(1600, 1600), max_megapixels=1)
+
+
+def test_a_tile_larger_than_its_tiff_counts():
+    huge = b"II*\0\x08\0\0\0"
+    tags = {256: 100, 257: 100, 258: 8, 259: 8, 262: 1, 277: 1, 322: 40_000, 323: 40_000, 324: 200, 325: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    with pytest.raises(TooLarge, match="1,600 megapixels"):
+        images.read(huge + struct.pack("<H", len(tags)) + entries + b"\0" * 200)
+
+
+@pytest.mark.parametrize("strange", [np.inf, -np.inf, np.nan])
+def test_a_strange_number_in_a_float_tiff_does_not_black_it_out(strange):
+    values = np.asarray(textured().convert("L"), dtype=np.float32).copy()
+    values[5, 5] = strange
+    ours = np.asarray(images.read(encoded(Image.fromarray(values), "TIFF")))
+    assert difference(ours, np.asarray(ImageOps.autocontrast(textured().convert("L")).convert("RGB"))) < 3
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "F", "1"])
+def test_a_large_image_of_any_mode_gives_the_answer_of_a_small_one(mode):
+    grey = textured((2000, 1600)).convert("L")
+    large = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 3
+    data = encoded(large, "TIFF" if mode in ("CMYK", "F") else "PNG", exif=exif)
+    ours = images.to_pixels(images.read(data), SIZE)
+    seen = {"F": ImageOps.autocontrast(grey), "I;16": grey}.get(mode, large)
+    assert difference(ours, crop_oracle(seen.convert("RGB"))[::-1, ::-1]) < 4
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -254,12 +254,16 @@ def test_weights_of_another_architecture(small, small_labels, tmp_path):
     assert "do not match" in refused("mobilenet", str(path), small_labels)
 
 
-@pytest.mark.parametrize("kind", ["missing", "truncated", "text", "folder", "empty hdf5"])
+@pytest.mark.parametrize("kind", ["missing", "truncated", "hole", "text", "folder", "empty hdf5"])
 def test_weights_that_are_no_weights(small, small_labels, tmp_path, kind):
     path = tmp_path / "w.weights.h5"
     if kind == "truncated":
         small.save_weights(path)
         path.write_bytes(path.read_bytes()[:100_000])
+    elif kind == "hole":  # what a copy leaves that was broken off
+        small.save_weights(path)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
     elif kind == "text":
         path.write_text("weights")
     elif kind == "folder":
@@ -283,7 +287,11 @@ def test_right_arrays_in_a_wrong_layout(small, small_labels, tmp_path):
         ("not json", "JSONDecodeError"),
         ('["a", "b"]', "TypeError"),
         ('{"0": ["n0", "a"], "2": ["n2", "b"]}', "KeyError '1'"),
-        ('{"0": ["n0"], "1": ["n1"]}', "TypeError"),
+        ('{"0": ["n0"], "1": ["n1"]}', "ValueError the entry ['n0']"),
+        ('{"0": "ab", "1": "cd"}', "ValueError the entry 'ab'"),
+        ('{"0": ["n0", ""], "1": ["n1", "b"]}', "ValueError the entry ['n0', '']"),
+        ('{"0": ["n0", "a\\nb"], "1": ["n1", "b"]}', "ValueError"),
+        pytest.param("[" * 200_000, "RecursionError", id="deep"),
         ('{"0": ["n0", "a"]}', "at least 2, found 1"),
         ("{}", "at least 2, found 0"),
         ("\xff", "UnicodeDecodeError"),

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -113,14 +114,19 @@ def test_a_failed_write_leaves_nothing(folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_many_threads_keep_and_delete_side_by_side(folder):
+def test_many_threads_keep_read_and_delete_side_by_side(folder):
     uploads = Uploads(folder, keep_mb=1)
     failures = []
 
     def work():
         try:
-            for _ in range(20):
-                uploads.keep(bytes(20_000), ANSWER)
+            for i in range(20):
+                id = uploads.keep(bytes(20_000), ANSWER)
+                with suppress(ResultNotFound):  # another thread's sweep may have made room
+                    assert uploads.answer(id) == ANSWER
+                    assert len(uploads.picture(id)) == 20_000
+                    if i % 3 == 0:
+                        uploads.delete(id)
         except Exception as exc:
             failures.append(exc)
 
@@ -144,6 +150,13 @@ def test_the_background_sweep_starts_at_once_and_ends_with_close(folder):
     thread.join(timeout=10)
     assert not thread.is_alive()
     assert ids(folder) == set()
+
+
+def test_where_nothing_is_kept_any_more_the_first_sweep_takes_what_was(folder):
+    Uploads(folder).keep(b"old", ANSWER)
+    uploads = Uploads(folder, keep_hours=0)
+    uploads.sweep()
+    assert list(folder.iterdir()) == []
 
 
 def test_sweeping_a_folder_that_is_not_there_yet_is_fine(folder):

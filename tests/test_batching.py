@@ -1,0 +1,226 @@
+"""The batcher's promises, each held by events instead of sleeps."""
+
+import random
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import pytest
+
+from classifier.batching import Batcher, Closed, Expired, Full
+
+SOON = 10  # seconds; only a broken batcher ever waits so long
+FOREVER = 3600
+
+
+def later() -> float:
+    return time.monotonic() + 60
+
+
+class Recorder:
+    """A `run` that doubles its items, remembers its batches and can be held."""
+
+    def __init__(self):
+        self.batches = []
+        self.started = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def __call__(self, items):
+        self.batches.append(list(items))
+        self.started.release()
+        assert self.go_on.wait(SOON)
+        if any(item == "poison" for item in items):
+            raise RuntimeError("poison")
+        if any(item == "exit" for item in items):
+            raise SystemExit
+        return [item * 2 for item in items]
+
+
+@pytest.fixture
+def run():
+    return Recorder()
+
+
+@pytest.fixture
+def make(run):
+    """Batchers over `run`, closed in the end."""
+    made = []
+
+    def make(**options):
+        made.append(Batcher(run, **options))
+        return made[-1]
+
+    yield make
+    run.go_on.set()
+    for batcher in made:
+        batcher.close(SOON)
+
+
+@pytest.fixture
+def held(run, make):
+    """A batcher whose thread is busy with the item 0, so that whatever follows has to wait, until `run.go_on`."""
+
+    def held(**options):
+        run.go_on.clear()
+        batcher = make(**options)
+        first = batcher.submit(0, later())
+        assert run.started.acquire(timeout=SOON)
+        return batcher, first
+
+    return held
+
+
+def test_a_lone_item_is_run_alone_and_at_once(run, make):
+    batcher = make(max_wait_s=FOREVER)
+    assert batcher.submit(21, later()).result(SOON) == 42  # nobody else is expected, so the window stays shut
+    assert run.batches == [[21]]
+
+
+def test_what_waits_is_run_as_one_batch_in_order(run, held):
+    batcher, _ = held(max_wait_s=FOREVER)
+    futures = [batcher.submit(i, later()) for i in range(1, 6)]
+    run.go_on.set()
+    assert [future.result(SOON) for future in futures] == [2, 4, 6, 8, 10]
+    assert run.batches == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_a_batch_is_never_larger_than_allowed(run, held):
+    batcher, _ = held(max_batch=4)
+    futures = [batcher.submit(i, later()) for i in range(10)]
+    run.go_on.set()
+    assert [future.result(SOON) for future in futures] == [i * 2 for i in range(10)]
+    assert [len(batch) for batch in run.batches] == [1, 4, 4, 2]
+
+
+def test_an_idle_thread_waits_for_an_expected_item(run, make):
+    batcher = make(max_wait_s=FOREVER)
+    with batcher.expect():
+        first = batcher.submit(1, later())
+        with batcher.expect():
+            second = batcher.submit(2, later())
+    assert (first.result(SOON), second.result(SOON)) == (2, 4)
+    assert run.batches == [[1, 2]]
+
+
+def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
+    batcher = make(max_wait_s=0.01)
+    with batcher.expect():
+        assert batcher.submit(1, later()).result(SOON) == 2
+
+
+def test_the_window_shuts_when_the_batch_is_full(run, make):
+    batcher = make(max_wait_s=FOREVER, max_batch=2)
+    with batcher.expect():
+        futures = [batcher.submit(i, later()) for i in range(2)]
+        assert [future.result(SOON) for future in futures] == [0, 2]
+
+
+def test_a_full_queue_refuses_at_once(run, held):
+    batcher, _ = held(max_waiting=3)
+    futures = [batcher.submit(i, later()) for i in range(3)]
+    with pytest.raises(Full):
+        batcher.submit(3, later())
+    with pytest.raises(Full):
+        batcher.check_room()
+    run.go_on.set()
+    assert [future.result(SOON) for future in futures] == [0, 2, 4]
+    assert batcher.submit(3, later()).result(SOON) == 6
+
+
+def test_an_item_past_its_deadline_is_dropped_unrun(run, held):
+    batcher, _ = held()
+    late = batcher.submit("late", time.monotonic() - 1)
+    good = batcher.submit(1, later())
+    run.go_on.set()
+    assert good.result(SOON) == 2
+    with pytest.raises(Expired):
+        late.result(SOON)
+    assert run.batches == [[0], [1]]
+
+
+def test_an_item_whose_waiter_gave_up_is_dropped_unrun(run, held):
+    batcher, _ = held()
+    given_up, good = batcher.submit("given up", later()), batcher.submit(1, later())
+    assert given_up.cancel()
+    run.go_on.set()
+    assert good.result(SOON) == 2
+    with pytest.raises(CancelledError):
+        given_up.result(SOON)
+    assert run.batches == [[0], [1]]
+
+
+@pytest.mark.parametrize("bad", ["poison", "exit"])
+def test_a_poisoned_item_fails_alone(run, held, bad):
+    batcher, _ = held()
+    before, poisoned, after = (batcher.submit(item, later()) for item in (1, bad, 3))
+    run.go_on.set()
+    assert (before.result(SOON), after.result(SOON)) == (2, 6)
+    assert isinstance(poisoned.exception(SOON), RuntimeError | SystemExit)
+    assert run.batches == [[0], [1, bad, 3], [1], [bad], [3]]
+    assert batcher.submit(4, later()).result(SOON) == 8
+
+
+def test_a_run_that_loses_results_is_an_error_not_a_mix_up(make):
+    batcher = Batcher(lambda items: items[1:])
+    with pytest.raises(ValueError, match="0 results for 1 items"):
+        batcher.submit(1, later()).result(SOON)
+    batcher.close(SOON)
+
+
+def test_close_runs_what_waits_and_takes_no_more(run, held):
+    batcher, first = held(max_batch=2)
+    futures = [batcher.submit(i, later()) for i in range(5)]
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    run.go_on.set()
+    closing.join(SOON)
+    assert not closing.is_alive()
+    assert [future.result(0) for future in [first, *futures]] == [0, 0, 2, 4, 6, 8]
+    with pytest.raises(Closed):
+        batcher.submit(1, later())
+
+
+def test_the_watchdog_reads_how_long_a_batch_is_running(run, held):
+    batcher, first = held()
+    reading = batcher.running_for_s()
+    assert reading > 0
+    assert batcher.running_for_s() > reading
+    run.go_on.set()
+    first.result(SOON)
+    batcher.close(SOON)
+    assert batcher.running_for_s() == 0
+
+
+def test_many_threads_with_poison_deadlines_and_cancelling_each_get_their_own(run, make):
+    batcher = make(max_batch=8, max_waiting=1000, max_wait_s=0.001)
+    wrong = []
+
+    def client(seed):
+        chance = random.Random(seed)
+        for i in range(100):
+            item, fate = seed * 1000 + i, chance.random()
+            with batcher.expect():
+                if fate < 0.1:
+                    future = batcher.submit("poison", later())
+                    expected = RuntimeError
+                elif fate < 0.2:
+                    future = batcher.submit(item, time.monotonic() - 1)
+                    expected = Expired
+                else:
+                    future = batcher.submit(item, later())
+                    expected = item * 2
+            if fate > 0.9:
+                future.cancel()
+                continue
+            outcome = type(future.exception(SOON)) if future.exception(SOON) else future.result()
+            if outcome != expected:
+                wrong.append((expected, outcome))
+
+    threads = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+    assert batcher.submit(1, later()).result(SOON) == 2
