@@ -4,26 +4,24 @@ import base64
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from http import HTTPStatus
-from io import BytesIO
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Protocol
 
-from flask import Flask, Request, Response, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
 from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException
 
 from classifier.engine import Answer, Network, Prediction
-from classifier.errors import ClassifierError, NoImage, TooLarge
+from classifier.errors import ClassifierError, Unavailable
 from classifier.images import READABLE
 from classifier.uploads import Uploads
 from drain import Drain
+from forms import InMemoryRequest, sent_photos
 from problems import problem, wants_json
-from results import Result, percent, printable, readable, sentence
+from results import Result, percent, readable, sentence
 from settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIELD = "fileImage"
 SECURITY_HEADERS = {
     # data: is for Bootstrap's small icons and for the preview of a picture that is not kept.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -40,17 +38,9 @@ class Engine(Protocol):
 
     def classify(self, files: Sequence[bytes]) -> list[Answer | ClassifierError]: ...
 
+    def check_room(self) -> None: ...
 
-class Photo(NamedTuple):
-    filename: str
-    data: bytes
-
-
-class InMemoryRequest(Request):
-    """A request whose files stay in memory, which `MAX_UPLOAD_MB` bounds: only `Uploads` writes to disk."""
-
-    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
-        return BytesIO()
+    def is_alive(self) -> bool: ...
 
 
 def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
@@ -71,6 +61,9 @@ def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     app.add_url_rule("/results/<id>", view_func=pages.delete, methods=["DELETE"])
     app.add_url_rule("/results/<id>/delete", view_func=pages.delete_by_form, methods=["POST"])
     app.add_url_rule("/results/<id>/image", view_func=pages.image)
+    app.add_url_rule("/healthz", view_func=pages.healthy)
+    app.add_url_rule("/readyz", view_func=pages.ready)
+    app.extensions["engine"] = engine
     app.register_error_handler(Exception, pages.failed)
     app.after_request(with_common_headers)
     return app
@@ -88,6 +81,7 @@ class Pages:
         return self._page()
 
     def classify(self) -> Response:
+        self._engine.check_room()  # before the upload is read: refusing has to be cheap
         photos = sent_photos(request, self._settings.max_files)
         answers = self._engine.classify([photo.data for photo in photos])
         return self._answered(
@@ -114,11 +108,25 @@ class Pages:
         self._uploads.delete(id)
         return self._page(notice="The photo and its answer were deleted.")
 
+    def healthy(self) -> Response:
+        """Alive: the model comes back. Not so means that this process should be replaced."""
+        if not self._engine.is_alive():
+            raise Unavailable("The model does not come back; this process has to be replaced.")
+        return jsonify(status="alive")
+
+    def ready(self) -> Response:
+        """Ready for work; the model is warm before the first request is taken."""
+        self.healthy()
+        self._engine.check_room()
+        model = self._engine.model
+        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
+
     def failed(self, error: Exception) -> Response:
         """Any error at all, as a problem document or on the page with its sentence and the form."""
         told = problem(error)
         response = problem_json(told.as_json()) if wants_json(request) else self._page([Result(error=told)])
         response.status_code = told.status
+        response.headers.update(told.headers)
         if isinstance(error, HTTPException):  # such as the Allow of a 405
             response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
         return response
@@ -152,25 +160,15 @@ class Pages:
             response = problem_json(failed.as_json() | document)
         else:
             response = jsonify(document)
-        response.status_code = failed.status if failed else HTTPStatus.OK
+        if failed:
+            response.status_code = failed.status
+            response.headers.update(failed.headers)
         response.cache_control.no_store = True
         return response
 
     def _page(self, results: Sequence[Result] = (), notice: str | None = None) -> Response:
         context = {"model": self._engine.model, "settings": self._settings, "results": results, "notice": notice}
         return make_response(render_template("index.html", **context))
-
-
-def sent_photos(request: Request, max_files: int) -> list[Photo]:
-    """The files of the form, read. Raises NoImage or TooLarge."""
-    files = [file for file in request.files.getlist(FIELD) if file.filename]
-    if not files and FIELD in request.form:
-        raise NoImage("The field fileImage holds text; please send a file (with curl: -F fileImage=@photo.jpg).")
-    if not files:
-        raise NoImage("No photo was sent; please choose one (with curl: -F fileImage=@photo.jpg).")
-    if len(files) > max_files:
-        raise TooLarge(f"These are {len(files)} photos, and one request may hold {max_files}; please send fewer.")
-    return [Photo(printable(file.filename or ""), file.read()) for file in files]
 
 
 def located(result: Result, id: str) -> Result:

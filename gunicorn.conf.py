@@ -1,17 +1,21 @@
-"""How gunicorn serves the site: one process that owns the model, a few threads that wait, decode and render.
+"""How gunicorn serves the site: one process that owns the model, many threads that mostly wait.
 
 The model is built in the worker (no preload_app): TensorFlow does not survive a fork.
 """
 
+import os
 import threading
+import time
 from typing import Any
 
 bind = "127.0.0.1:3000"
 workers = 1
 worker_class = "gthread"
-threads = 8
+# A waiting photo holds a thread, and refusing one more takes another: more than MAX_WAITING + MAX_BATCH.
+# They are started as they are needed; decoding is bounded by the engine.
+threads = 320
 timeout = 30  # seconds without a sign of life before a worker is replaced; not a limit of a request
-graceful_timeout = 30
+graceful_timeout = 35  # above CLASSIFIER_TIMEOUT_S: what was accepted is answered
 loglevel = "info"
 control_socket_disable = True
 
@@ -29,4 +33,13 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     worker.loaded.set()
+    threading.Thread(target=replace_when_hung, args=(worker,), name="watchdog", daemon=True).start()
     worker.log.info("Ready: open http://%s in a browser.", worker.cfg.bind[0])
+
+
+def replace_when_hung(worker: Any) -> None:
+    """End a process whose model does not come back; gunicorn starts another."""
+    while worker.wsgi.extensions["engine"].is_alive():
+        time.sleep(1)
+    worker.log.critical("The model does not come back; this process is replaced.")
+    os._exit(1)

@@ -17,6 +17,7 @@ STATUS: dict[type[errors.ClassifierError], HTTPStatus] = {
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BrokenImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # What Flask and Werkzeug refuse by themselves, in our words.
@@ -28,6 +29,7 @@ SENTENCES = {
         "This is more than one request may hold; please send fewer or smaller photos, as files in the field fileImage."
     ),
 }
+RETRY_AFTER_S = 2
 OTHERWISE = "This request cannot be answered; please try again from the form below."
 OUR_FAULT = "Something went wrong on our side and was noted; please try again."
 
@@ -41,6 +43,11 @@ class Problem(NamedTuple):
     @property
     def title(self) -> str:
         return self.status.phrase
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to try again, where that may help."""
+        return {"Retry-After": str(RETRY_AFTER_S)} if self.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
     def as_json(self) -> dict[str, object]:
         """The members of an `application/problem+json` document (RFC 9457)."""

@@ -60,6 +60,11 @@ class Settings:
         "imagenet", text, "`imagenet` (downloaded once), a weights file, or `random` (answers mean nothing)"
     )
     labels: Path | None = setting(None, path, "a class-index JSON file; unset: the one Keras caches", shown="unset")
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = setting(
+        "float32",
+        choice("float32", "bfloat16", "float16", "auto"),
+        "what the model computes in; `auto`: float16 on a GPU, else float32",
+    )
     resize: Literal["crop", "stretch"] = setting(
         "crop", choice("crop", "stretch"), "`crop`: the centre, bicubic; `stretch`: as Keras' `load_img`, nearest"
     )
@@ -67,6 +72,10 @@ class Settings:
     max_upload_mb: int = setting(20, number(int, 1, 1024), "how large one request may be, in MiB")
     max_files: int = setting(16, number(int, 1, 1000), "how many photos one request may hold")
     max_megapixels: float = setting(50, number(float, 0.1, 1000), "how many pixels a photo may have, in millions")
+    max_batch: int = setting(32, number(int, 1, 1024), "how many photos the model is given at once")
+    max_wait_ms: float = setting(5, number(float, 0, 1000), "how long a lone photo waits for others being decoded")
+    max_waiting: int = setting(256, number(int, 1, 100_000), "how many photos may wait; beyond, 503 at once")
+    timeout_s: float = setting(30, number(float, 0.1, 3600), "the deadline of one answer, in seconds")
     uploads: Path = setting(ROOT / "uploads", path, "the folder where answered photos are kept", shown="uploads")
     keep_hours: float = setting(24, number(float, 0, 1e6), "how long they are kept; `0` writes nothing to disk")
     keep_mb: int = setting(1024, number(int, 1, 10**9), "how much is kept, in MiB; the oldest go first")

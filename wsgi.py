@@ -21,10 +21,14 @@ def build() -> Flask:
     from classifier import model  # imports TensorFlow: not before the settings are known to be good
 
     engine = Engine(
-        model.load(settings.model, settings.weights, settings.labels),
+        model.load(settings.model, settings.weights, settings.labels, settings.precision),
         resize=settings.resize,
         top=settings.top,
         max_megapixels=settings.max_megapixels,
+        max_batch=settings.max_batch,
+        max_wait_ms=settings.max_wait_ms,
+        max_waiting=settings.max_waiting,
+        timeout_s=settings.timeout_s,
     )
     uploads = Uploads(settings.uploads, settings.keep_hours, settings.keep_mb)
     uploads.start_sweeping()

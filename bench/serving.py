@@ -41,12 +41,14 @@ class Site:
 
 
 @contextmanager
-def running(environ: Mapping[str, str], log: IO[bytes] | int = subprocess.DEVNULL, cwd: Path = ROOT) -> Iterator[Site]:
+def running(
+    environ: Mapping[str, str], log: IO[bytes] | int = subprocess.DEVNULL, cwd: Path = ROOT, app: str = "wsgi:app"
+) -> Iterator[Site]:
     """Start gunicorn on a free port of this machine, wait for the first page, and stop it in the end."""
     host, port = "127.0.0.1", free_port()
     started = time.monotonic()
     with subprocess.Popen(
-        gunicorn(f"{host}:{port}"), cwd=cwd, env={**os.environ, **environ}, stdout=log, stderr=log
+        gunicorn(f"{host}:{port}", app), cwd=cwd, env={**os.environ, **environ}, stdout=log, stderr=log
     ) as master:
         try:
             url = f"http://{host}:{port}"
@@ -56,9 +58,9 @@ def running(environ: Mapping[str, str], log: IO[bytes] | int = subprocess.DEVNUL
             master.terminate()
 
 
-def gunicorn(address: str) -> list[str]:
+def gunicorn(address: str, app: str = "wsgi:app") -> list[str]:
     """The command that the README gives, with this interpreter."""
-    return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "-b", address, "wsgi:app"]
+    return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "-b", address, app]
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

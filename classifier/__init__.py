@@ -7,9 +7,6 @@ was answered for a while, `errors` is what can go wrong. Importing this package 
 
 import os
 
-# Both are read when TensorFlow is first imported, so they are set before any module here can do that.
+# Read when TensorFlow is first imported, so set before any module here can do that.
 # Warnings and worse only, where TensorFlow lets us: its start-up chatter hides our own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# oneDNN's own allocator never gives memory back, so what building VGG16 needs for a moment stays resident:
-# 2.0 GB against 1.2 GB with the system's (2 cores, TensorFlow 2.21), for 0-3 % more time at batch 1.
-os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")

@@ -21,8 +21,13 @@ def prepare() -> None:
 
 def device_name() -> str:
     """Which device answers, in words: "GPU (NVIDIA H200)" or "CPU"."""
-    gpu = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}[keras.backend.backend()]()
+    gpu = {"tensorflow": _tensorflow_gpu, "openvino": lambda: None, "jax": _jax_gpu, "torch": _torch_gpu}[keras.backend.backend()]()
     return f"GPU ({gpu})" if gpu else "CPU"
+
+
+def compiles_each_shape() -> bool:
+    """Whether every batch size that was not run before costs a compilation."""
+    return keras.backend.backend() in ("jax", "openvino")
 
 
 def compiled(model: keras.Model) -> Run:

@@ -1,15 +1,24 @@
 """Encoded photos in, ranked classes out: decode, predict, rank."""
 
+import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from classifier import images
-from classifier.errors import ClassifierError
+from classifier.batching import Batcher, Closed, Expired, Full
+from classifier.errors import ClassifierError, Unavailable
 from classifier.labels import Label
+
+log = logging.getLogger(__name__)
+
+DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
 
 
 class Network(Protocol):
@@ -19,6 +28,7 @@ class Network(Protocol):
     labels: list[Label]
     size: tuple[int, int]
     device: str
+    precision: str
     is_random: bool
 
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
@@ -43,45 +53,119 @@ class Answer:
     preview: bytes
 
 
-class Photo(NamedTuple):
-    pixels: np.ndarray  # uint8 (h, w, 3)
+class Asked(NamedTuple):
+    """A photo on its way through the model."""
+
     preview: bytes
+    scores: Future[np.ndarray]  # (classes,)
 
 
 class Engine:
-    """Answers photos, from any number of threads; the model runs one batch at a time."""
+    """Answers photos, from any number of threads, which decode; one thread of its own runs the model.
+
+    Photos that come together are run as one batch of at most `max_batch`; a lone one waits for company for at
+    most `max_wait_ms`, and only while another is being decoded. At most `max_waiting` wait, and each is
+    answered or refused within `timeout_s`.
+    """
 
     def __init__(
-        self, model: Network, *, resize: images.Resize = "crop", top: int = 5, max_megapixels: float = 50
+        self,
+        model: Network,
+        *,
+        resize: images.Resize = "crop",
+        top: int = 5,
+        max_megapixels: float = 50,
+        max_batch: int = 32,
+        max_wait_ms: float = 5,
+        max_waiting: int = 256,
+        timeout_s: float = 30,
     ) -> None:
         self.model = model
         self._resize = resize
         self._top = top
         self._max_megapixels = max_megapixels
-        self._device = threading.Lock()
+        self._timeout_s = timeout_s
+        self._decoding = threading.Semaphore(DECODERS)
+        self._batcher = Batcher[np.ndarray, np.ndarray](
+            self._predict, max_batch=max_batch, max_wait_s=max_wait_ms / 1000, max_waiting=max_waiting
+        )
 
     def classify(self, files: Sequence[bytes]) -> list[Answer | ClassifierError]:
         """Answer each of `files`, in order; a file that cannot be answered has its error in its place."""
-        photos = [self._decode(file) for file in files]
-        scores = iter(self._predict([photo.pixels for photo in photos if isinstance(photo, Photo)]))
-        return [self._rank(photo, next(scores)) if isinstance(photo, Photo) else photo for photo in photos]
+        deadline = time.monotonic() + self._timeout_s
+        with self._batcher.expect():
+            asked = [self._ask(file, deadline) for file in files]
+        return [self._answer(photo, deadline) if isinstance(photo, Asked) else photo for photo in asked]
 
-    def _decode(self, file: bytes) -> Photo | ClassifierError:
-        size, resize = self.model.size, self._resize
+    def check_room(self) -> None:
+        """Refuse early, before an upload is read. Raises Unavailable."""
+        with in_our_words():
+            self._batcher.check_room()
+
+    def is_alive(self) -> bool:
+        """False when the model has not come back for longer than any answer may take."""
+        return self._batcher.running_for_s() < self._timeout_s
+
+    def close(self) -> None:
+        """Answer what waits and take no more."""
+        self._batcher.close(self._timeout_s)
+
+    def _ask(self, file: bytes, deadline: float) -> Asked | ClassifierError:
+        """Decode a photo, when it is its turn, and put it in the model's queue."""
         try:
-            image = images.read(file, size, resize, self._max_megapixels)
+            with in_our_words(), self._decoder(deadline):
+                image = images.read(file, self.model.size, self._resize, self._max_megapixels)
+                pixels = images.to_pixels(image, self.model.size, self._resize)
+                preview = images.to_preview(image)
+            with in_our_words():
+                return Asked(preview, self._batcher.submit(pixels, deadline))
         except ClassifierError as error:
             return error
-        return Photo(images.to_pixels(image, size, resize), images.to_preview(image))
 
-    def _predict(self, pixels: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-        if not pixels:
-            return []
-        with self._device:
-            return self.model(np.stack(pixels))  # (n, h, w, 3) -> (n, classes)
+    def _answer(self, asked: Asked, deadline: float) -> Answer | ClassifierError:
+        try:
+            with in_our_words():
+                return Answer(self._rank(asked.scores.result(deadline - time.monotonic())), asked.preview)
+        except ClassifierError as error:
+            asked.scores.cancel()
+            return error
 
-    def _rank(self, photo: Photo, scores: np.ndarray) -> Answer:
+    @contextmanager
+    def _decoder(self, deadline: float) -> Iterator[None]:
+        """One of the few places where photos are decoded. Raises TimeoutError when none is free in time."""
+        if not self._decoding.acquire(timeout=max(0, deadline - time.monotonic())):
+            raise TimeoutError
+        try:
+            yield
+        finally:
+            self._decoding.release()
+
+    def _predict(self, pixels: list[np.ndarray]) -> list[np.ndarray]:
+        """The batcher's `run`: n images of (h, w, 3) -> n times (classes,)."""
+        scores = self.model(np.stack(pixels))
+        if not np.isfinite(scores).all():
+            raise ArithmeticError("The model gave probabilities that are no numbers.")
+        return list(scores)
+
+    def _rank(self, scores: np.ndarray) -> tuple[Prediction, ...]:
         best = np.argsort(-scores, kind="stable")[: self._top]
         labels = self.model.labels
-        predictions = (Prediction(int(i), labels[i].wnid, labels[i].name, float(scores[i])) for i in best)
-        return Answer(tuple(predictions), photo.preview)
+        return tuple(Prediction(int(i), labels[i].wnid, labels[i].name, float(scores[i])) for i in best)
+
+
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """What the queue and the model raise, as an error of ours with a sentence."""
+    try:
+        yield
+    except ClassifierError:
+        raise
+    except Full as exc:
+        raise Unavailable("More photos are waiting than can be answered in time; please try again shortly.") from exc
+    except Closed as exc:
+        raise Unavailable("The site is being restarted; please try again shortly.") from exc
+    except (Expired, TimeoutError) as exc:
+        raise Unavailable("There was no answer in time, as many photos are waiting; please try again shortly.") from exc
+    except BaseException as exc:
+        log.error("The model failed.", exc_info=exc)
+        raise Unavailable("The model failed on this photo, which was noted; please try again.") from exc

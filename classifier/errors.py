@@ -7,6 +7,7 @@ the cause, for the log, hangs on `__cause__`. Which HTTP status each gets is dec
     ├── TooLarge            too many bytes, files or pixels
     ├── UnsupportedImage    not an image, or of a format we do not read
     ├── BrokenImage         an image that breaks off or cannot be decoded
+    ├── Unavailable         we cannot answer now: too busy, too late, or the model failed
     └── ResultNotFound      deleted, expired or never there
 """
 
@@ -33,6 +34,10 @@ class UnsupportedImage(ClassifierError):
 
 class BrokenImage(ClassifierError):
     """An image of a known format that breaks off or cannot be decoded."""
+
+
+class Unavailable(ClassifierError):
+    """Our doing, and perhaps gone soon: the queue is full, the deadline passed, the model failed."""
 
 
 class ResultNotFound(ClassifierError):

@@ -2,48 +2,28 @@
 
 import logging
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from classifier import backend, labels, weights
+from classifier.applications import Builder, find_builder, find_preprocessing, input_side
 from classifier.errors import StartupError
 from classifier.labels import Label, one_line
-
-Builder = Callable[..., keras.Model]
+from classifier.precision import lowered, resolve
 
 log = logging.getLogger(__name__)
 
 SEED = 0  # of CLASSIFIER_WEIGHTS=random
-BATCH_SIZES = (8, 1)  # VGG16 on 2 cores: 140 ms an image at 8, 155 at 1; larger ones only cost memory
+LARGEST_RUN = {
+    "CPU": 16,
+    "GPU": 128,
+}  # VGG16 on 2 cores, ms an image: 155 alone, 142 by 4, 137 by 16, 135 by 32 (+0.4 GB)
 DOWNLOAD_TIMEOUT_S = 10  # without a byte
-
-# Height and width of those that do not take 224 x 224 (https://keras.io/api/applications/).
-INPUT_SIDES = {
-    "xception": 299,
-    "inceptionv3": 299,
-    "inceptionresnetv2": 299,
-    "nasnetlarge": 331,
-    "efficientnetb1": 240,
-    "efficientnetb2": 260,
-    "efficientnetb3": 300,
-    "efficientnetb4": 380,
-    "efficientnetb5": 456,
-    "efficientnetb6": 528,
-    "efficientnetb7": 600,
-    "efficientnetv2b1": 240,
-    "efficientnetv2b2": 260,
-    "efficientnetv2b3": 300,
-    "efficientnetv2s": 384,
-    "efficientnetv2m": 480,
-    "efficientnetv2l": 480,
-}
 
 
 class Model:
@@ -55,28 +35,38 @@ class Model:
         self.is_random = is_random
         self.size: tuple[int, int] = network.input_shape[1:3]  # (height, width)
         self.device = backend.device_name()
+        self.precision: str = next((w.dtype for w in network.weights if len(w.shape) > 1), "float32")
         self._run = backend.compiled(network)
+        largest = LARGEST_RUN[self.device[:3]]
+        self._sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= largest]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Run the batch in slices of BATCH_SIZES, so that nothing is compiled at a request."""
-        parts, start = [], 0
-        while start < len(images):
-            size = next(size for size in BATCH_SIZES if size <= len(images) - start)
-            parts.append(self._run(images[start : start + size]))
-            start += size
-        return np.concatenate(parts)
+        """Run the images in slices that are not too large."""
+        step = self._sizes[-1]
+        return np.concatenate([self._run_slice(images[i : i + step]) for i in range(0, len(images), step)])
 
     def warm_up(self) -> None:
-        """Answer once at every batch size."""
-        for size in BATCH_SIZES:
-            self(np.zeros((size, *self.size, 3), np.uint8))
+        """Answer once, at every batch size that needs compiling, so that no request has to wait for that."""
+        for size in self._sizes if backend.compiles_each_shape() else self._sizes[:1]:
+            self._run(np.zeros((size, *self.size, 3), np.uint8))
+
+    def _run_slice(self, images: np.ndarray) -> np.ndarray:
+        """Run at most a slice, padded to a size that is compiled where that matters."""
+        count = len(images)
+        if backend.compiles_each_shape():
+            size = next(size for size in self._sizes if size >= count)
+            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
+        return self._run(images)[:count]
 
 
-def load(name: str, weights_from: str = "imagenet", labels_path: Path | None = None) -> Model:
+def load(
+    name: str, weights_from: str = "imagenet", labels_path: Path | None = None, precision: str = "float32"
+) -> Model:
     """Build, fill and warm up a keras.applications classifier.
 
     `name` is a module-style name (`vgg16`, `mobilenet_v2`, `efficientnet_b0`), `weights_from` is `imagenet`,
-    `random` or the path of a weights file, `labels_path` a class-index file (None: Keras' ImageNet classes).
+    `random` or the path of a weights file, `labels_path` a class-index file (None: Keras' ImageNet classes),
+    `precision` what it computes in (see `classifier.precision`).
 
     Raises StartupError, in one line, when the name, the weights or the labels do not work out.
     """
@@ -86,10 +76,10 @@ def load(name: str, weights_from: str = "imagenet", labels_path: Path | None = N
     is_random = weights_from == "random"
     with quick_to_give_up():
         class_labels = find_labels(labels_path, optional=is_random)
-        network = build(name, weights_from, len(class_labels))
+        network = lowered(build(name, weights_from, len(class_labels)), resolve(precision))
     model = Model(name, network, class_labels, is_random)
     model.warm_up()
-    log.info("%s answers on %s after %.1f s.", name, model.device, time.monotonic() - started)
+    log.info("%s answers on %s in %s after %.1f s.", name, model.device, model.precision, time.monotonic() - started)
     return model
 
 
@@ -109,17 +99,24 @@ def find_labels(path: Path | None, optional: bool = False) -> list[Label]:
 def build(name: str, weights_from: str, classes: int) -> keras.Model:
     """The whole network as one flat graph, uint8 (n, h, w, 3) -> probabilities (n, classes)."""
     builder = find_builder(name)
-    side = INPUT_SIDES.get(plain(name), 224)
+    side = input_side(name)
     images = keras.Input((side, side, 3), dtype="uint8", name="images")
-    preprocess = sys.modules[builder.__module__].preprocess_input  # each model's own lives beside its builder
-    arguments = {"input_tensor": preprocess(keras.ops.cast(images, "float32")), "classes": classes}
-    if weights_from == "imagenet":
-        return download(name, builder, arguments)
-    keras.utils.set_random_seed(SEED)
-    network = builder(weights=None, **arguments)
-    if weights_from != "random":
+    preprocess = find_preprocessing(builder)
+    arguments = {
+        "input_tensor": preprocess(keras.ops.cast(images, "float32")),
+        "classes": classes,
+        "classifier_activation": None,
+    }
+    with weights.unset():
+        network = (
+            download(name, builder, arguments) if weights_from == "imagenet" else builder(weights=None, **arguments)
+        )
+    if weights_from == "random":
+        weights.randomise(network, SEED)
+    elif weights_from != "imagenet":
         weights.load(network, Path(weights_from))
-    return network
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(network.output)
+    return keras.Model(images, probabilities, name=network.name)
 
 
 def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
@@ -136,27 +133,6 @@ def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras
             f"The weights of {name} cannot be had: expected them in ~/.keras/models or from the internet, "
             f"found neither ({one_line(exc)}). {weights.WAYS_OUT}"
         ) from exc
-
-
-def find_builder(name: str) -> Builder:
-    """The keras.applications function for `name`; underscores and case do not matter.
-
-    Raises StartupError that lists close matches.
-    """
-    builders: dict[str, Builder] = {
-        plain(key): value for key, value in vars(keras.applications).items() if callable(value)
-    }
-    if plain(name) in builders:
-        return builders[plain(name)]
-    close = get_close_matches(plain(name), builders, cutoff=0.5) or ["vgg16", "mobilenetv2", "resnet50"]
-    raise StartupError(
-        f"The model {name!r} cannot be used: expected CLASSIFIER_MODEL to name a keras.applications classifier "
-        f"such as {', '.join(close)}, found no such name."
-    )
-
-
-def plain(name: str) -> str:
-    return name.replace("_", "").lower()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,9 +25,10 @@ class ToyModel:
     """Red, green or blue: whichever channel is brightest on average."""
 
     name = "toy"
-    labels = tuple(Label(f"n{i:08}", label) for i, label in enumerate(COLOURS.values()))
+    labels: ClassVar = [Label(f"n{i:08}", label) for i, label in enumerate(COLOURS.values())]
     size = (224, 224)
     device = "CPU"
+    precision = "float32"
     is_random = False
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

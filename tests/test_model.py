@@ -153,6 +153,7 @@ def test_random_weights_are_the_same_at_every_start():
 
     first, second = (model.build("mobilenet_v2", "random", 12).get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(kernel.any() for kernel in first if kernel.ndim > 1)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,9 @@ def test_random_weights_are_the_same_at_every_start():
     ["vgg16", "mobilenet_v2", "resnet50", "resnet50_v2", "efficientnet_b0", "nasnet_mobile", "mobilenet_v3_large"],
 )
 def test_models_are_found_by_their_module_style_names(name):
-    from classifier import model
+    from classifier.applications import find_builder
 
-    assert model.find_builder(name).__name__.lower() == name.replace("_", "")
+    assert find_builder(name).__name__.lower() == name.replace("_", "")
 
 
 def test_input_sizes_are_those_of_keras(monkeypatch):
@@ -170,7 +171,7 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
     import keras
     from keras.src.applications import imagenet_utils
 
-    from classifier import model
+    from classifier import applications
 
     class Asked(Exception):
         pass
@@ -179,26 +180,64 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
         raise Asked(default_size)
 
     monkeypatch.setattr(imagenet_utils, "obtain_input_shape", tell)
-    builders = {model.plain(key): value for key, value in vars(keras.applications).items() if callable(value)}
+    builders = {applications.plain(key): value for key, value in vars(keras.applications).items() if callable(value)}
     asking = {name: builder for name, builder in builders.items() if "mobilenetv3" not in name}  # those take any size
     assert len(asking) > 30
     for name, builder in asking.items():
         with pytest.raises(Asked) as asked:
             builder(weights=None)
-        assert model.INPUT_SIDES.get(name, 224) == asked.value.args[0], name
-    assert model.INPUT_SIDES.keys() <= builders.keys()
+        assert applications.INPUT_SIDES.get(name, 224) == asked.value.args[0], name
+    assert applications.INPUT_SIDES.keys() <= builders.keys()
 
 
 def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     import keras
 
-    from classifier import model
+    from classifier import model, weights
 
     ours = model.load("efficientnet_b0", "random", labels_path)
-    keras.utils.set_random_seed(model.SEED)
     reference = keras.applications.EfficientNetB0(weights=None)
+    weights.randomise(reference, model.SEED)
     pixels = np.stack([np.asarray(textured(SIZE))] * 2)
     np.testing.assert_allclose(ours(pixels), np.asarray(reference(pixels.astype("float32"))), atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
+    from classifier import model
+
+    full = model.load("vgg16", "random", labels_path)
+    low = model.load("vgg16", "random", labels_path, precision)
+    assert (full.precision, low.precision) == ("float32", precision)
+    pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
+    expected, ours = full(pixels), low(pixels)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-5)  # the softmax is computed in float32
+    assert expected.max() > 0.002  # not uniform
+    np.testing.assert_allclose(ours, expected, atol=tolerance * expected.max())
+
+
+def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
+    from classifier import backend, precision
+
+    monkeypatch.setattr(backend, "device_name", lambda: "CPU")
+    assert precision.resolve("auto") == "float32"
+    monkeypatch.setattr(backend, "device_name", lambda: "GPU (NVIDIA H200)")
+    assert precision.resolve("auto") == "float16"
+    assert precision.resolve("bfloat16") == "bfloat16"
+
+
+@needs_shared
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_reduced_precision_gives_real_names_too(precision):
+    from classifier import model
+
+    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
+    files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
+    full, low = (Engine(model.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision))
+    pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
+    assert sum(a.index == b.index for a, b in pairs) >= 23
+    assert max(abs(a.score - b.score) for a, b in pairs if a.index == b.index) < 0.18
 
 
 @needs_shared

@@ -1,0 +1,236 @@
+"""The engine answers every photo or says why not, and the next one works."""
+
+import threading
+
+import numpy as np
+import pytest
+from conftest import ToyModel, picture, post
+
+from app import create_app
+from classifier.engine import Answer, Engine
+from classifier.errors import BrokenImage, NoImage, Unavailable
+from classifier.uploads import Uploads
+
+SOON = 10  # seconds; only a broken engine ever waits so long
+
+
+class HeldModel(ToyModel):
+    """A model that can be held, and that fails on black (an exception) and white (not a number)."""
+
+    def __init__(self):
+        self.started = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.batches = []
+
+    def __call__(self, images):
+        self.batches.append(len(images))
+        self.started.release()
+        assert self.go_on.wait(SOON)
+        means = images.mean(axis=(1, 2, 3))
+        if (means == 0).any():
+            raise MemoryError("out of device memory")
+        scores = super().__call__(images)
+        scores[means == 255] = np.nan
+        return scores
+
+
+@pytest.fixture
+def model():
+    return HeldModel()
+
+
+@pytest.fixture
+def make(model):
+    made = []
+
+    def make(**options):
+        made.append(Engine(model, **options))
+        return made[-1]
+
+    yield make
+    model.go_on.set()
+    for engine in made:
+        engine.close()
+
+
+def in_threads(function, arguments):
+    """Call `function` with each argument at the same time; the results in order."""
+    results = [None] * len(arguments)
+
+    def call(i):
+        results[i] = function(arguments[i])
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(len(arguments))]
+    for thread in threads:
+        thread.start()
+    return threads, results
+
+
+def best(answer):
+    assert isinstance(answer, Answer), answer
+    return answer.predictions[0].index
+
+
+def hold(model, engine):
+    """Keep the model busy with one photo, so that whatever follows has to wait."""
+    model.go_on.clear()
+    threads, _ = in_threads(engine.classify, [[picture()]])
+    assert model.started.acquire(timeout=SOON)
+    return threads
+
+
+def test_photos_of_many_threads_are_run_together_and_each_gets_its_own_answer(make, model):
+    engine = make()
+    holding = hold(model, engine)
+    colours = ["red", "lime", "blue"] * 5
+    threads, results = in_threads(engine.classify, [[picture(colour)] for colour in colours])
+    while engine._batcher._queue.__len__() < len(colours):
+        threading.Event().wait(0.001)
+    model.go_on.set()
+    for thread in threads + holding:
+        thread.join(SOON)
+    assert [best(answer) for (answer,) in results] == [0, 1, 2] * 5
+    assert model.batches == [1, 15]
+
+
+def test_each_file_has_its_own_outcome(make):
+    red, nothing, text, blue = make().classify([picture("red"), b"", picture()[:60], picture("blue")])
+    assert (best(red), best(blue)) == (0, 2)
+    assert isinstance(nothing, NoImage)
+    assert isinstance(text, BrokenImage)
+
+
+@pytest.mark.parametrize("poison", ["black", "white"], ids=["exception", "not a number"])
+def test_a_poisoned_photo_is_unavailable_and_its_neighbours_are_answered(make, poison, caplog):
+    engine = make()
+    red, bad, blue = engine.classify([picture("red"), picture(poison), picture("blue")])
+    assert (best(red), best(blue)) == (0, 2)
+    assert isinstance(bad, Unavailable)
+    assert "out of device memory" not in str(bad)
+    assert "The model failed" in caplog.text
+    assert best(engine.classify([picture("lime")])[0]) == 1
+
+
+def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, model):
+    engine = make(timeout_s=0.05)
+    holding = hold(model, engine)
+    (late,) = engine.classify([picture("lime")])
+    assert isinstance(late, Unavailable)
+    assert "no answer in time" in str(late)
+    model.go_on.set()
+    for thread in holding:
+        thread.join(SOON)
+    engine.close()
+    assert model.batches == [1]
+
+
+def test_when_all_decoders_are_busy_the_deadline_holds(make, monkeypatch):
+    engine = make(timeout_s=0.05)
+    for _ in range(2):
+        engine._decoding.acquire()
+    (late,) = engine.classify([picture()])
+    assert isinstance(late, Unavailable)
+
+
+def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
+    from classifier import images
+
+    decoding, most, lock = set(), [], threading.Lock()
+    read = images.read
+
+    def watched(*args):
+        me = threading.get_ident()
+        with lock:
+            decoding.add(me)
+            most.append(len(decoding))
+        try:
+            return read(*args)
+        finally:
+            with lock:
+                decoding.remove(me)
+
+    monkeypatch.setattr(images, "read", watched)
+    threads, _ = in_threads(make().classify, [[picture(size=(1000, 1000))]] * 12)
+    for thread in threads:
+        thread.join(SOON)
+    assert len(most) == 12
+    assert max(most) <= 2
+
+
+def test_a_model_that_does_not_come_back_is_noticed(make, model):
+    engine = make(timeout_s=0.05)
+    assert engine.is_alive()
+    holding = hold(model, engine)
+    engine.classify([picture()])  # gives up after the deadline
+    assert not engine.is_alive()
+    model.go_on.set()
+    for thread in holding:
+        thread.join(SOON)
+
+
+def test_after_close_photos_are_refused(make):
+    engine = make()
+    engine.close()
+    (refused,) = engine.classify([picture()])
+    assert isinstance(refused, Unavailable)
+    with pytest.raises(Unavailable):
+        engine.check_room()
+
+
+@pytest.fixture
+def site(make, model, settings):
+    """A client of a site whose queue holds one photo, and whose model is held."""
+    engine = make(max_waiting=1, timeout_s=SOON)
+    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    holding = hold(model, engine)
+    threads, waiting = in_threads(engine.classify, [[picture("lime")]])
+    while not engine._batcher._queue:
+        threading.Event().wait(0.001)
+    yield client
+    model.go_on.set()
+    for thread in holding + threads:
+        thread.join(SOON)
+    assert best(waiting[0][0]) == 1
+
+
+def test_a_full_queue_is_503_with_retry_after_before_the_upload_is_read(site, model, monkeypatch):
+    monkeypatch.setattr("app.sent_photos", lambda *_: pytest.fail("the upload was read"))
+    for json in (False, True):
+        response = post(site, picture(), json=json)
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert "try again shortly" in response.get_data(as_text=True)
+    assert site.get("/readyz").status_code == 503
+    assert site.get("/healthz").status_code == 200
+    assert site.get("/").status_code == 200
+
+
+def test_health_and_readiness(client):
+    assert client.get("/healthz").json == {"status": "alive"}
+    assert client.get("/readyz").json == {"status": "ready", "model": "toy", "device": "CPU", "precision": "float32"}
+
+
+def test_a_hung_model_is_neither_alive_nor_ready(make, model, settings):
+    engine = make(timeout_s=0.05)
+    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    holding = hold(model, engine)
+    assert post(client, picture(), json=True).status_code == 503
+    for path in ("/healthz", "/readyz"):
+        response = client.get(path, headers={"Accept": "application/json"})
+        assert response.status_code == 503
+        assert "has to be replaced" in response.json["detail"]
+    model.go_on.set()
+    for thread in holding:
+        thread.join(SOON)
+    engine.close()  # returns when the held run has
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_failing_model_is_503_and_the_next_request_works(make, settings):
+    client = create_app(make(), settings, Uploads(settings.uploads)).test_client()
+    for poison in ("black", "white"):
+        response = post(client, picture(poison))
+        assert response.status_code == 503
+        assert "nan" not in response.get_data(as_text=True)
+        assert post(client, picture("lime")).status_code == 200
