@@ -1,5 +1,6 @@
 """A name -> a compiled model: uint8 images in, probabilities out, its own preprocessing in the graph."""
 
+import gc
 import logging
 import socket
 import time
@@ -14,7 +15,7 @@ from classifier import backend, labels, weights
 from classifier.applications import Builder, find_builder, find_preprocessing, input_side
 from classifier.errors import StartupError
 from classifier.labels import Label, one_line
-from classifier.precision import lowered, resolve
+from classifier.precision import default_policy, lowered, resolve
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def load(
     is_random = weights_from == "random"
     with quick_to_give_up():
         class_labels = find_labels(labels_path, optional=is_random)
-        network = lowered(build(name, weights_from, len(class_labels)), resolve(precision))
+        network = build(name, weights_from, len(class_labels), resolve(precision))
     model = Model(name, network, class_labels, is_random)
     model.warm_up()
     log.info("%s answers on %s in %s after %.1f s.", name, model.device, model.precision, time.monotonic() - started)
@@ -96,27 +97,36 @@ def find_labels(path: Path | None, optional: bool = False) -> list[Label]:
         return labels.placeholders()
 
 
-def build(name: str, weights_from: str, classes: int) -> keras.Model:
-    """The whole network as one flat graph, uint8 (n, h, w, 3) -> probabilities (n, classes)."""
-    builder = find_builder(name)
-    side = input_side(name)
-    images = keras.Input((side, side, 3), dtype="uint8", name="images")
-    preprocess = find_preprocessing(builder)
-    arguments = {
-        "input_tensor": preprocess(keras.ops.cast(images, "float32")),
-        "classes": classes,
-        "classifier_activation": None,
-    }
-    with weights.unset():
-        network = (
-            download(name, builder, arguments) if weights_from == "imagenet" else builder(weights=None, **arguments)
-        )
+def build(name: str, weights_from: str, classes: int, precision: str = "float32") -> keras.Model:
+    """The whole network as one flat graph, uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
+    with weights.unset(), default_policy("float32" if weights_from == "imagenet" else precision):
+        network = assemble(name, weights_from, classes)
+    if precision != "float32":
+        downloaded = network.get_weights() if weights_from == "imagenet" else []
+        config = network.get_config()
+        del network
+        gc.collect()  # Keras' models are in cycles; the next one is to take this one's memory
+        network = keras.Model.from_config(lowered(config, precision))
+        if downloaded:
+            network.set_weights(downloaded)
     if weights_from == "random":
         weights.randomise(network, SEED)
     elif weights_from != "imagenet":
         weights.load(network, Path(weights_from))
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(network.output)
-    return keras.Model(images, probabilities, name=network.name)
+    return keras.Model(network.input, probabilities, name=network.name)
+
+
+def assemble(name: str, weights_from: str, classes: int) -> keras.Model:
+    """Bytes, the model's own preprocessing, its layers up to the logits; with weights only if they are `imagenet`."""
+    builder = find_builder(name)
+    side = input_side(name)
+    images = keras.Input((side, side, 3), dtype="uint8", name="images")
+    preprocessed = find_preprocessing(builder)(keras.ops.cast(images, "float32"))
+    arguments = {"input_tensor": preprocessed, "classes": classes, "classifier_activation": None}
+    if weights_from == "imagenet":
+        return download(name, builder, arguments)
+    return builder(weights=None, **arguments)
 
 
 def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
