@@ -14,7 +14,7 @@ help:  ## list what make can do
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=)
-	@$(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
+	@MALLOC_ARENA_MAX=2 $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
 
 install: .venv/installed  ## make .venv with what the site needs
 
@@ -26,8 +26,9 @@ lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## measure start-up, memory and what the site adds to the bare model
+bench: install bench/.venv/installed  ## measure the site: what it adds to the bare model, and beside its peers
 	$(BIN)/python bench/overhead.py
+	bench/.venv/bin/python bench/compare.py
 
 screenshot: .venv/installed-dev  ## take the README's picture of the page again
 	$(BIN)/python docs/screenshot.py
@@ -36,13 +37,20 @@ constraints:  ## pin every version again, as new as pyproject.toml allows (needs
 	uv pip compile --quiet --universal --all-extras --upgrade --python-version 3.11 --no-annotate pyproject.toml -o constraints.txt
 
 clean:  ## remove .venv and caches (kept uploads stay)
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 # A stamp is touched last, so an interrupted install is taken up again and a finished one costs nothing.
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing into .venv (once; TensorFlow is large) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) -e '.$(GPU)'
+	@touch $@
+
+# The peers live in an environment of their own, on top of the site's: they are no dependency of ours.
+bench/.venv/installed: bench/peers/requirements.txt .venv/installed
+	@$(PYTHON) -m venv bench/.venv
+	@bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > $$(echo bench/.venv/lib/python*/site-packages)/site-of-ours.pth
 	@touch $@
 
 .venv/installed-dev: .venv/installed

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Full(Exception):
-    """As many items wait as may wait."""
+    """As many items wait as may wait, or as can be run before the deadline."""
 
 
 class Expired(Exception):
@@ -62,7 +62,7 @@ class Batcher(Generic[Item, Result]):
         run: Callable[[list[Item]], Sequence[Result]],
         *,
         max_batch: int = 32,
-        max_wait_s: float = 0.005,
+        max_wait_s: float = 0.02,
         max_waiting: int = 256,
     ) -> None:
         self._run = run
@@ -74,6 +74,7 @@ class Batcher(Generic[Item, Result]):
         self._expected = 0
         self._closed = False
         self._running_since: float | None = None
+        self._item_s = 0.0  # how long an item takes lately, in a batch: a moving average
         self._thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
         self._thread.start()
 
@@ -84,15 +85,15 @@ class Batcher(Generic[Item, Result]):
         """
         waiting = Waiting[Item, Result](item, deadline)
         with self._changed:
-            self._check_room()
+            self._check_room(deadline)
             self._queue.append(waiting)
             self._changed.notify_all()
         return waiting.future
 
-    def check_room(self) -> None:
+    def check_room(self, deadline: float) -> None:
         """Raises what `submit` would raise now."""
         with self._changed:
-            self._check_room()
+            self._check_room(deadline)
 
     @contextmanager
     def expect(self) -> Iterator[None]:
@@ -118,10 +119,11 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify_all()
         self._thread.join(timeout_s)
 
-    def _check_room(self) -> None:
+    def _check_room(self, deadline: float) -> None:
         if self._closed:
             raise Closed
-        if len(self._queue) >= self._max_waiting:
+        waiting = len(self._queue)
+        if waiting >= self._max_waiting or (waiting and time.monotonic() + waiting * self._item_s > deadline):
             raise Full
 
     def _loop(self) -> None:
@@ -161,6 +163,8 @@ class Batcher(Generic[Item, Result]):
         try:
             results = self._run(items)
         finally:
+            taken = self.running_for_s() / len(items)
+            self._item_s += (taken - self._item_s) * 0.2
             self._running_since = None
         if len(results) != len(items):
             raise ValueError(f"run gave {len(results)} results for {len(items)} items")

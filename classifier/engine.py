@@ -76,7 +76,7 @@ class Engine:
         top: int = 5,
         max_megapixels: float = 50,
         max_batch: int = 32,
-        max_wait_ms: float = 5,
+        max_wait_ms: float = 20,
         max_waiting: int = 256,
         timeout_s: float = 30,
     ) -> None:
@@ -100,7 +100,7 @@ class Engine:
     def check_room(self) -> None:
         """Refuse early, before an upload is read. Raises Unavailable."""
         with in_our_words():
-            self._batcher.check_room()
+            self._batcher.check_room(time.monotonic() + self._timeout_s)
 
     def is_alive(self) -> bool:
         """False when the model has not come back for longer than any answer may take."""

@@ -122,15 +122,33 @@ def test_a_full_queue_refuses_at_once(run, held):
     with pytest.raises(Full):
         batcher.submit(3, later())
     with pytest.raises(Full):
-        batcher.check_room()
+        batcher.check_room(later())
     run.go_on.set()
     assert [future.result(SOON) for future in futures] == [0, 2, 4]
     assert batcher.submit(3, later()).result(SOON) == 6
 
 
+def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held, monkeypatch):
+    batcher, _ = held()
+    monkeypatch.setattr(batcher, "_item_s", 20.0)
+    waiting = [batcher.submit(i, later()) for i in range(3)]  # the third has 40 s to wait
+    with pytest.raises(Full):
+        batcher.submit(3, later())  # 60 s to wait, and 60 s to live
+    run.go_on.set()
+    assert [future.result(SOON) for future in waiting] == [0, 2, 4]
+
+
+def test_it_learns_how_long_an_item_takes(run, make):
+    batcher = make()
+    for i in range(3):
+        batcher.submit(i, later()).result(SOON)
+    batcher.close(SOON)
+    assert 0 < batcher._item_s < SOON
+
+
 def test_an_item_past_its_deadline_is_dropped_unrun(run, held):
     batcher, _ = held()
-    late = batcher.submit("late", time.monotonic() - 1)
+    late = batcher.submit("late", time.monotonic() - 1)  # as nothing waits, it is taken
     good = batcher.submit(1, later())
     run.go_on.set()
     assert good.result(SOON) == 2
@@ -205,7 +223,10 @@ def test_many_threads_with_poison_deadlines_and_cancelling_each_get_their_own(ru
                     future = batcher.submit("poison", later())
                     expected = RuntimeError
                 elif fate < 0.2:
-                    future = batcher.submit(item, time.monotonic() - 1)
+                    try:
+                        future = batcher.submit(item, time.monotonic() - 1)
+                    except Full:
+                        continue
                     expected = Expired
                 else:
                     future = batcher.submit(item, later())

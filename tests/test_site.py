@@ -183,21 +183,6 @@ def test_vgg16_with_random_weights_runs_end_to_end_from_any_directory(tmp_path):
     assert len(list((tmp_path / "uploads").glob("*.json"))) == 1
 
 
-def test_a_process_whose_model_hangs_is_replaced(tmp_path):
-    (tmp_path / "black.png").write_bytes(picture("black"))
-    (tmp_path / "lime.png").write_bytes(picture("lime"))
-    environ = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    with running(environ, app="hanging:app") as site:
-        assert "Egyptian cat" in curl("-F", f"fileImage=@{tmp_path}/lime.png", site.url)
-        hung = site.worker
-        assert (
-            curl("-o", "/dev/null", "-w", "%{http_code}", "-F", f"fileImage=@{tmp_path}/black.png", site.url) == "503"
-        )
-        retry = ["--retry", "30", "--retry-delay", "1", "--retry-all-errors"]
-        assert "Egyptian cat" in curl(*retry, "-F", f"fileImage=@{tmp_path}/lime.png", site.url)
-        assert site.worker != hung
-
-
 BAD_CONFIGURATIONS = {
     "weights missing": ({"CLASSIFIER_WEIGHTS": "/nowhere/vgg16.weights.h5"}, "The weights /nowhere/vgg16.weights.h5"),
     "labels missing": ({"CLASSIFIER_LABELS": "/nowhere/labels.json"}, "The labels /nowhere/labels.json"),

@@ -1,0 +1,289 @@
+"""Our site beside the bare engine and its peers, in one interleaved run: `make bench`.
+
+All serve VGG16 with the same weights to the same photos on this machine. Closed-loop clients: each sends its
+next photo when it has the answer to the last. What is compared are ratios within this run; the median of the
+rounds is shown. Writes docs/bench.md and docs/bench.svg.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+from overhead import jpeg
+from serving import ROOT, free_port, gunicorn
+
+sys.path.append(str(ROOT))  # this runs in the peers' environment, where the site is not installed
+
+PEERS = ROOT / "bench" / "peers"
+SHARED = ROOT.parent / "shared" / "data" / "photos"
+ROUNDS = 3
+REQUESTS = {1: 10, 8: 40, 32: 96}  # photos per round, by the number of clients
+Post = Callable[[int, bytes], None]
+
+
+@dataclass
+class System:
+    """A server: how it is started on a port, how it is asked, and what was measured of it."""
+
+    name: str
+    command: Callable[[int], list[str]]
+    post: Post
+    environ: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    group: int = 0  # of its processes
+    started_in_s: float = 0.0
+    memory_mb: float = 0.0
+    rates: dict[int, list[float]] = field(default_factory=lambda: {clients: [] for clients in REQUESTS})
+    times: dict[int, list[float]] = field(default_factory=lambda: {clients: [] for clients in REQUESTS})
+
+    def rate(self, clients: int) -> float:
+        return statistics.median(self.rates[clients])
+
+
+def main() -> None:
+    photos = [path.read_bytes() for path in sorted(SHARED.glob("*"))] or [jpeg(500, 375, 97)]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        weights = prepare(Path(folder))
+        systems = all_systems(folder)
+        for system in systems:
+            stack.enter_context(started(system, weights, photos[0]))
+        bare = {precision: bare_engine(weights, precision) for precision in ("float32", "bfloat16")}
+        bare_rates: dict[str, dict[int, list[float]]] = {p: {clients: [] for clients in REQUESTS} for p in bare}
+        for round_ in range(ROUNDS):
+            for clients, count in REQUESTS.items():
+                for precision, model in bare.items():
+                    with alone(None, systems):
+                        bare_rates[precision][clients].append(bare_rate(model, min(clients, 16), count))
+                for system in systems:
+                    with alone(system, systems):
+                        measure(system, clients, count, photos)
+                    print(f"round {round_ + 1}, {clients:2} clients, {system.name:20}"
+                          f"{system.rates[clients][-1]:6.2f} photos/s", flush=True)  # fmt: skip
+    medians = {p: {clients: statistics.median(rates) for clients, rates in r.items()} for p, r in bare_rates.items()}
+    report(systems, medians)
+    plot(systems, medians)
+
+
+def all_systems(folder: str) -> list[System]:
+    python = sys.executable
+    ours = {"CLASSIFIER_UPLOADS": f"{folder}/uploads", "CLASSIFIER_LABELS": f"{folder}/labels.json"}
+    return [
+        System("this site", lambda port: gunicorn(f"127.0.0.1:{port}"), form("/", "fileImage"), ours),
+        System("this site, bfloat16", lambda port: gunicorn(f"127.0.0.1:{port}"), form("/", "fileImage"),
+               ours | {"CLASSIFIER_PRECISION": "bfloat16"}),
+        System("tutorial's app", lambda _: [python, str(PEERS / "tutorial.py")], form("/", "fileImage")),
+        System("Gradio", lambda _: [python, str(PEERS / "gradio_app.py")], post_gradio),
+        System("LitServe", lambda _: [python, str(PEERS / "litserve_app.py")], form("/predict", "fileImage")),
+        System("BentoML", lambda port: [python, "-m", "bentoml", "serve", "bentoml_app:Classifier", "--host",
+                                        "127.0.0.1", "--port", str(port)], form("/predict", "images")),
+    ]  # fmt: skip
+
+
+def prepare(folder: Path) -> Path:
+    """Weights for everyone, drawn once, and labels."""
+    import keras
+
+    from classifier import weights
+
+    with weights.unset():
+        model = keras.applications.VGG16(weights=None)
+    weights.randomise(model, 0)
+    model.save_weights(folder / "vgg16.weights.h5")
+    (folder / "labels.json").write_text(json.dumps({str(i): ["", f"class_{i}"] for i in range(1000)}))
+    return folder / "vgg16.weights.h5"
+
+
+@contextlib.contextmanager
+def started(system: System, weights: Path, photo: bytes) -> Iterator[None]:
+    """Run the server; it is up when it has answered a photo."""
+    environ = {"PORT": str(system.port), "BENCH_WEIGHTS": str(weights), "CLASSIFIER_WEIGHTS": str(weights),
+               "TF_CPP_MIN_LOG_LEVEL": "2", "BENTOML_DO_NOT_TRACK": "1", "GRADIO_ANALYTICS_ENABLED": "0"}  # fmt: skip
+    began = time.monotonic()
+    with subprocess.Popen(
+        system.command(system.port), cwd=ROOT if system.name.startswith("this") else PEERS,
+        env=os.environ | environ | system.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            wait_for_answer(system, process, photo)
+            system.group = process.pid
+            system.started_in_s = time.monotonic() - began
+            print(f"{system.name} answered after {system.started_in_s:.1f} s", flush=True)
+            yield
+            system.memory_mb = sum(map(resident_mb, tree(process.pid)))
+        finally:
+            os.killpg(process.pid, 15)
+
+
+@contextlib.contextmanager
+def alone(measured: System | None, systems: list[System]) -> Iterator[None]:
+    """Halt the other peers meanwhile: idle, the three with queues take a tenth of two cores. Ours takes nothing."""
+    others = [system for system in systems if system is not measured and not system.name.startswith("this site")]
+    for system in others:
+        os.killpg(system.group, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for system in others:
+            os.killpg(system.group, signal.SIGCONT)
+
+
+def wait_for_answer(system: System, process: subprocess.Popen[bytes], photo: bytes) -> None:
+    while process.poll() is None:
+        try:
+            return system.post(system.port, photo)
+        except (OSError, AssertionError, ValueError):
+            time.sleep(0.1)
+    raise RuntimeError(f"{system.name} did not start.")
+
+
+def bare_engine(weights: Path, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+    from classifier import model
+
+    return model.load("vgg16", str(weights), weights.with_name("labels.json"), precision)
+
+
+def bare_rate(model: Callable[[np.ndarray], np.ndarray], batch: int, count: int) -> float:
+    """Photos a second of the model called in a loop on ready pixels."""
+    pixels = np.zeros((batch, 224, 224, 3), np.uint8)
+    model(pixels)
+    rounds = max(1, count // batch)
+    began = time.monotonic()
+    for _ in range(rounds):
+        model(pixels)
+    return rounds * batch / (time.monotonic() - began)
+
+
+def measure(system: System, clients: int, count: int, photos: list[bytes]) -> None:
+    """Let the clients send `count` photos in all; notes the rate and every answer's time."""
+    queue, lock = iter(range(count)), threading.Lock()
+
+    def client() -> None:
+        while True:
+            with lock:
+                i = next(queue, None)
+            if i is None:
+                return
+            began = time.monotonic()
+            system.post(system.port, photos[i % len(photos)])
+            system.times[clients].append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    system.rates[clients].append(count / (time.monotonic() - began))
+
+
+def form(path: str, name: str) -> Post:
+    """Posting a photo as a multipart form, as curl does."""
+
+    def post(port: int, photo: bytes) -> None:
+        request(port, "POST", path, *multipart(name, photo))
+
+    return post
+
+
+def post_gradio(port: int, photo: bytes) -> None:
+    """Gradio's own protocol: upload, call, read the event stream."""
+    (path,) = json.loads(request(port, "POST", "/gradio_api/upload", *multipart("files", photo)))
+    data = json.dumps({"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}).encode()
+    call = request(port, "POST", "/gradio_api/call/predict", data, {"Content-Type": "application/json"})
+    answer = request(port, "GET", f"/gradio_api/call/predict/{json.loads(call)['event_id']}")
+    assert b"event: complete" in answer, answer
+
+
+def multipart(name: str, photo: bytes) -> tuple[bytes, dict[str, str]]:
+    head = f'--bench\r\nContent-Disposition: form-data; name="{name}"; filename="photo.jpg"\r\n'
+    body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--bench--\r\n"
+    return body, {"Content-Type": "multipart/form-data; boundary=bench"}
+
+
+def request(
+    port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> bytes:
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        answer = response.read()
+        assert response.status == 200, answer
+        return answer
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(descendant for child in children for descendant in tree(int(child)))]
+
+
+def resident_mb(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1000
+
+
+def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
+    """docs/bench.md: a table of rates with their ratios to the bare engine, and of times."""
+    head = (
+        "| | "
+        + " | ".join(f"{c} client{'s' * (c > 1)}" for c in REQUESTS)
+        + " | p50 / p95 / p99 at 32, s | memory | ready |"
+    )
+    lines = [head, "| --- " * 7 + "|"]
+    for precision, rates in bare.items():
+        cells = " | ".join(f"{rates[c]:.2f}" for c in REQUESTS)
+        lines.append(f"| *bare engine, {precision}, batch 1, 8, 16* | {cells} | | | |")
+    for system in systems:
+        base = bare["bfloat16" if "bfloat16" in system.name else "float32"]
+        cells = " | ".join(f"{system.rate(c):.2f} ({system.rate(c) / base[c]:.2f})" for c in REQUESTS)
+        p50, p95, p99 = (statistics.quantiles(system.times[32], n=100)[i] for i in (49, 94, 98))
+        lines.append(f"| {system.name} | {cells} | {p50:.2f} / {p95:.2f} / {p99:.2f} "
+                     f"| {system.memory_mb / 1000:.2f} GB | {system.started_in_s:.0f} s |")  # fmt: skip
+    note = (
+        f"Photos a second, in brackets as a share of the bare engine. {date.today():%d %B %Y}, {os.cpu_count()} cores "
+        f"({platform.machine()}), no GPU; VGG16, median of {ROUNDS} interleaved rounds. Made by `make bench`.\n"
+    )
+    (ROOT / "docs" / "bench.md").write_text("\n".join([note, *lines]) + "\n")
+    print("\n".join(lines))
+
+
+def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
+    """docs/bench.svg: photos a second by the number of clients."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
+    width = 0.8 / len(systems)
+    for i, system in enumerate(systems):
+        axes.bar(
+            [x + i * width for x in range(len(REQUESTS))], [system.rate(c) for c in REQUESTS], width, label=system.name
+        )
+    for precision, style in (("float32", "-"), ("bfloat16", "--")):
+        for x, clients in enumerate(REQUESTS):
+            axes.hlines(bare[precision][clients], x - width / 2, x + 0.8 - width / 2, "black", style, linewidth=1,
+                        label=f"bare engine, {precision}" if x == 0 else None)  # fmt: skip
+    axes.set_xticks([x + 0.4 - width / 2 for x in range(len(REQUESTS))], [f"{c} clients" for c in REQUESTS])
+    axes.set_ylabel("photos a second")
+    axes.legend(fontsize="small", ncols=2)
+    figure.savefig(ROOT / "docs" / "bench.svg")
+
+
+if __name__ == "__main__":
+    main()
