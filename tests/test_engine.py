@@ -113,7 +113,7 @@ def test_a_poisoned_photo_is_unavailable_and_its_neighbours_are_answered(make, p
 
 
 def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, model):
-    engine = make(timeout_s=0.05)
+    engine = make(timeout_s=0.5)
     holding = hold(model, engine)
     (late,) = engine.classify([picture("lime")])
     assert isinstance(late, Unavailable)
@@ -126,7 +126,7 @@ def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, model
 
 
 def test_when_all_decoders_are_busy_the_deadline_holds(make, monkeypatch):
-    engine = make(timeout_s=0.05)
+    engine = make(timeout_s=0.5)
     for _ in range(2):
         engine._decoding.acquire()
     (late,) = engine.classify([picture()])
@@ -159,7 +159,7 @@ def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
 
 
 def test_a_model_that_does_not_come_back_is_noticed(make, model):
-    engine = make(timeout_s=0.05)
+    engine = make(timeout_s=0.5)
     assert engine.is_alive()
     holding = hold(model, engine)
     engine.classify([picture()])  # gives up after the deadline
@@ -212,7 +212,7 @@ def test_health_and_readiness(client):
 
 
 def test_a_hung_model_is_neither_alive_nor_ready(make, model, settings):
-    engine = make(timeout_s=0.05)
+    engine = make(timeout_s=0.5)
     client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
     holding = hold(model, engine)
     assert post(client, picture(), json=True).status_code == 503
