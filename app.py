@@ -16,7 +16,7 @@ from classifier.images import READABLE
 from classifier.uploads import Uploads
 from drain import Drain
 from forms import InMemoryRequest, sent_photos
-from problems import problem, wants_json
+from problems import Problem, problem, wants_json
 from results import Result, percent, readable, sentence
 from settings import Settings
 
@@ -125,8 +125,7 @@ class Pages:
         """Any error at all, as a problem document or on the page with its sentence and the form."""
         told = problem(error)
         response = problem_json(told.as_json()) if wants_json(request) else self._page([Result(error=told)])
-        response.status_code = told.status
-        response.headers.update(told.headers)
+        with_status(response, told)
         if isinstance(error, HTTPException):  # such as the Allow of a 405
             response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
         return response
@@ -161,8 +160,7 @@ class Pages:
         else:
             response = jsonify(document)
         if failed:
-            response.status_code = failed.status
-            response.headers.update(failed.headers)
+            with_status(response, failed)
         response.cache_control.no_store = True
         return response
 
@@ -180,6 +178,11 @@ def problem_json(document: dict[str, object]) -> Response:
     response = jsonify(document)
     response.mimetype = "application/problem+json"
     return response
+
+
+def with_status(response: Response, told: Problem) -> None:
+    response.status_code = told.status
+    response.headers.update(told.headers)
 
 
 def with_common_headers(response: Response) -> Response:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from overhead import jpeg
-from serving import ROOT, free_port, gunicorn
+from serving import ROOT, free_port, gunicorn, multipart, run_together
 
 sys.path.append(str(ROOT))  # this runs in the peers' environment, where the site is not installed
 
@@ -49,6 +49,10 @@ class System:
     memory_mb: float = 0.0
     rates: dict[int, list[float]] = field(default_factory=lambda: {clients: [] for clients in REQUESTS})
     times: dict[int, list[float]] = field(default_factory=lambda: {clients: [] for clients in REQUESTS})
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name.startswith("this site")
 
     def rate(self, clients: int) -> float:
         return statistics.median(self.rates[clients])
@@ -114,7 +118,7 @@ def started(system: System, weights: Path, photo: bytes) -> Iterator[None]:
                "TF_CPP_MIN_LOG_LEVEL": "2", "BENTOML_DO_NOT_TRACK": "1", "GRADIO_ANALYTICS_ENABLED": "0"}  # fmt: skip
     began = time.monotonic()
     with subprocess.Popen(
-        system.command(system.port), cwd=ROOT if system.name.startswith("this") else PEERS,
+        system.command(system.port), cwd=ROOT if system.is_ours else PEERS,
         env=os.environ | environ | system.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:  # fmt: skip
@@ -132,7 +136,7 @@ def started(system: System, weights: Path, photo: bytes) -> Iterator[None]:
 @contextlib.contextmanager
 def alone(measured: System | None, systems: list[System]) -> Iterator[None]:
     """Halt the other peers meanwhile: idle, the three with queues take a tenth of two cores. Ours takes nothing."""
-    others = [system for system in systems if system is not measured and not system.name.startswith("this site")]
+    others = [system for system in systems if system is not measured and not system.is_ours]
     for system in others:
         os.killpg(system.group, signal.SIGSTOP)
     try:
@@ -182,12 +186,8 @@ def measure(system: System, clients: int, count: int, photos: list[bytes]) -> No
             system.post(system.port, photos[i % len(photos)])
             system.times[clients].append(time.monotonic() - began)
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
     began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_together(threading.Thread(target=client) for _ in range(clients))
     system.rates[clients].append(count / (time.monotonic() - began))
 
 
@@ -207,12 +207,6 @@ def post_gradio(port: int, photo: bytes) -> None:
     call = request(port, "POST", "/gradio_api/call/predict", data, {"Content-Type": "application/json"})
     answer = request(port, "GET", f"/gradio_api/call/predict/{json.loads(call)['event_id']}")
     assert b"event: complete" in answer, answer
-
-
-def multipart(name: str, photo: bytes) -> tuple[bytes, dict[str, str]]:
-    head = f'--bench\r\nContent-Disposition: form-data; name="{name}"; filename="photo.jpg"\r\n'
-    body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--bench--\r\n"
-    return body, {"Content-Type": "multipart/form-data; boundary=bench"}
 
 
 def request(

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image, ImageFilter
-from serving import Site, running
+from serving import Site, multipart, running
 
 ROUNDS = 15
 WARM_UP = 2
@@ -60,12 +60,8 @@ def in_turns(*functions: Callable[[], object]) -> list[float]:
 
 
 def post(site: Site, photo: bytes) -> None:
-    boundary = b"bench-boundary"
-    head = b'--%s\r\nContent-Disposition: form-data; name="fileImage"; filename="photo.jpg"\r\n\r\n' % boundary
-    body = head + photo + b"\r\n--%s--\r\n" % boundary
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary.decode()}"}
     with closing(HTTPConnection(site.host, site.port)) as connection:
-        connection.request("POST", "/", body, headers)
+        connection.request("POST", "/", *multipart("fileImage", photo))
         response = connection.getresponse()
         assert response.status == 200, response.read()
         response.read()

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from tempfile import TemporaryDirectory
 
 from overhead import jpeg
-from serving import Site, running
+from serving import Site, multipart, run_together, running
 
 SECONDS = 30
 CLIENTS = 32
@@ -43,13 +43,10 @@ def main() -> None:
 
 def ask(site: Site, photo: bytes) -> tuple[int, float]:
     """The status and the seconds of one request; status 0 for a broken connection."""
-    body = (
-        b'--b\r\nContent-Disposition: form-data; name="fileImage"; filename="a.jpg"\r\n\r\n' + photo + b"\r\n--b--\r\n"
-    )
     began = time.monotonic()
     connection = HTTPConnection(site.host, site.port, timeout=120)
     try:
-        connection.request("POST", "/", body, {"Content-Type": "multipart/form-data; boundary=b"})
+        connection.request("POST", "/", *multipart("fileImage", photo))
         response = connection.getresponse()
         response.read()
         return response.status, time.monotonic() - began
@@ -68,7 +65,7 @@ def closed_loop(site: Site, photo: bytes) -> float:
         while time.monotonic() < began + SECONDS / 2:
             counted.append(ask(site, photo)[0])
 
-    join([threading.Thread(target=client) for _ in range(CLIENTS)])
+    run_together(threading.Thread(target=client) for _ in range(CLIENTS))
     return counted.count(200) / (time.monotonic() - began)
 
 
@@ -82,15 +79,8 @@ def open_loop(site: Site, photo: bytes, rate: float) -> list[tuple[float, float,
         status, took = ask(site, photo)
         outcomes.append((time.monotonic() - began, took, status))
 
-    join([threading.Thread(target=send, args=(i,)) for i in range(int(rate * SECONDS))])
+    run_together(threading.Thread(target=send, args=(i,)) for i in range(int(rate * SECONDS)))
     return outcomes
-
-
-def join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 if __name__ == "__main__":

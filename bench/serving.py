@@ -4,8 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,22 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         except URLError:
             time.sleep(0.05)  # not listening yet
     raise RuntimeError(f"The site did not come up at {url}.")
+
+
+def multipart(field: str, photo: bytes) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of a form with one photo, as curl and browsers send it."""
+    head = f'--form\r\nContent-Disposition: form-data; name="{field}"; filename="photo.jpg"\r\n'
+    body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + photo + b"\r\n--form--\r\n"
+    return body, {"Content-Type": "multipart/form-data; boundary=form"}
+
+
+def run_together(threads: Iterable[threading.Thread], timeout_s: float | None = None) -> None:
+    """Start all threads, then wait for each to end."""
+    threads = list(threads)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout_s)
 
 
 def free_port() -> int:

@@ -113,11 +113,11 @@ class Engine:
     def _ask(self, file: bytes, deadline: float) -> Asked | ClassifierError:
         """Decode a photo, when it is its turn, and put it in the model's queue."""
         try:
-            with in_our_words(), self._decoder(deadline):
-                image = images.read(file, self.model.size, self._resize, self._max_megapixels)
-                pixels = images.to_pixels(image, self.model.size, self._resize)
-                preview = images.to_preview(image)
             with in_our_words():
+                with self._decoder(deadline):
+                    image = images.read(file, self.model.size, self._resize, self._max_megapixels)
+                    pixels = images.to_pixels(image, self.model.size, self._resize)
+                    preview = images.to_preview(image)
                 return Asked(preview, self._batcher.submit(pixels, deadline))
         except ClassifierError as error:
             return error

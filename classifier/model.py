@@ -20,10 +20,8 @@ from classifier.precision import default_policy, lowered, resolve
 log = logging.getLogger(__name__)
 
 SEED = 0  # of CLASSIFIER_WEIGHTS=random
-LARGEST_RUN = {
-    "CPU": 16,
-    "GPU": 128,
-}  # VGG16 on 2 cores, ms an image: 155 alone, 142 by 4, 137 by 16, 135 by 32 (+0.4 GB)
+# VGG16 on 2 cores, ms an image: 155 alone, 142 by 4, 137 by 16, 135 by 32 (and 0.4 GB more).
+LARGEST_RUN = {"CPU": 16, "GPU": 128}
 DOWNLOAD_TIMEOUT_S = 10  # without a byte
 
 

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import CancelledError
 
 import pytest
+from serving import run_together
 
 from classifier.batching import Batcher, Closed, Expired, Full
 
@@ -238,10 +239,6 @@ def test_many_threads_with_poison_deadlines_and_cancelling_each_get_their_own(ru
             if outcome != expected:
                 wrong.append((expected, outcome))
 
-    threads = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    run_together((threading.Thread(target=client, args=(seed,)) for seed in range(16)), timeout_s=60)
     assert wrong == []
     assert batcher.submit(1, later()).result(SOON) == 2

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 from conftest import COLOURS, picture
-from serving import ROOT, running
+from serving import ROOT, multipart, run_together, running
 
 PHOTOS = {colour: picture(colour) for colour in (*COLOURS, "black", "white")}
 
@@ -24,11 +24,9 @@ def site():
 
 def ask(site, colour):
     """Send a photo; the status and the page, or None when the connection broke."""
-    body = b'--x\r\nContent-Disposition: form-data; name="fileImage"; filename="a.png"\r\n\r\n'
-    body += PHOTOS[colour] + b"\r\n--x--\r\n"
     connection = HTTPConnection(site.host, site.port, timeout=30)
     try:
-        connection.request("POST", "/", body, {"Content-Type": "multipart/form-data; boundary=x"})
+        connection.request("POST", "/", *multipart("fileImage", PHOTOS[colour]))
         response = connection.getresponse()
         return response.status, response.read().decode()
     except (OSError, HTTPException):
@@ -66,11 +64,7 @@ def hammer(site, requests, signals=()):
             with lock:
                 outcomes.append((colour, outcome))
 
-    threads = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    run_together((threading.Thread(target=client, args=(seed,)) for seed in range(16)), timeout_s=120)
     return outcomes
 
 

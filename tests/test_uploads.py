@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from serving import run_together
 
 from classifier.errors import ResultNotFound
 from classifier.uploads import Uploads
@@ -130,11 +131,7 @@ def test_many_threads_keep_read_and_delete_side_by_side(folder):
         except Exception as exc:
             failures.append(exc)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_together(threading.Thread(target=work) for _ in range(8))
     assert failures == []
     uploads.sweep()
     assert size(folder) <= 2**20
