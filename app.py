@@ -137,15 +137,15 @@ class Pages:
 
     def _kept(self, result: Result, preview: bytes) -> Result:
         """Keep a result if that is wanted and works; its picture can be seen either way."""
-        embedded = replace(result, picture="data:image/jpeg;base64," + base64.b64encode(preview).decode())
         if not self._uploads.enabled:
-            return embedded
+            return embedded(result, preview)
         predictions = [asdict(prediction) for prediction in result.predictions]
         try:
             id = self._uploads.keep(preview, {"model": self._engine.model.name, "predictions": predictions})
         except OSError:
             log.exception("A result could not be kept.")
-            return replace(embedded, notice="This answer could not be kept, so it has no address of its own.")
+            notice = "This answer could not be kept, so it has no address of its own."
+            return replace(embedded(result, preview), notice=notice)
         return located(result, id)
 
     def _answered(self, results: Sequence[Result], model: str | None = None) -> Response:
@@ -172,6 +172,11 @@ class Pages:
 def located(result: Result, id: str) -> Result:
     """The result with the addresses under which it is kept."""
     return replace(result, id=id, url=url_for("result", id=id), picture=url_for("image", id=id))
+
+
+def embedded(result: Result, preview: bytes) -> Result:
+    """The result with its picture in the page itself."""
+    return replace(result, picture="data:image/jpeg;base64," + base64.b64encode(preview).decode())
 
 
 def problem_json(document: dict[str, object]) -> Response:

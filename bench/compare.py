@@ -31,7 +31,7 @@ sys.path.append(str(ROOT))  # this runs in the peers' environment, where the sit
 PEERS = ROOT / "bench" / "peers"
 SHARED = ROOT.parent / "shared" / "data" / "photos"
 ROUNDS = 3
-REQUESTS = {1: 10, 8: 40, 32: 96}  # photos per round, by the number of clients
+REQUESTS = {1: 10, 8: 64, 32: 128}  # photos per round, by the number of clients
 Post = Callable[[int, bytes], None]
 
 

@@ -50,6 +50,21 @@ class Waiting(Generic[Item, Result]):
         return True
 
 
+class Pace:
+    """How long an item takes of late, in a batch; what is longer ago counts for less and less."""
+
+    def __init__(self) -> None:
+        self._seconds = self._items = 0.0
+
+    def note(self, seconds: float, items: int) -> None:
+        self._seconds = 0.8 * self._seconds + seconds
+        self._items = 0.8 * self._items + items
+
+    def seconds(self, items: int) -> float:
+        """How long `items` more will take; 0 as long as nothing is known."""
+        return self._seconds / max(self._items, 1.0) * items
+
+
 class Batcher(Generic[Item, Result]):
     """Runs items in batches of at most `max_batch`; at most `max_waiting` wait.
 
@@ -73,8 +88,9 @@ class Batcher(Generic[Item, Result]):
         self._changed = threading.Condition()
         self._expected = 0
         self._closed = False
+        self._running = 0  # items in the present batch
         self._running_since: float | None = None
-        self._item_s = 0.0  # how long an item takes lately, in a batch: a moving average
+        self._pace = Pace()
         self._thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
         self._thread.start()
 
@@ -94,6 +110,10 @@ class Batcher(Generic[Item, Result]):
         """Raises what `submit` would raise now."""
         with self._changed:
             self._check_room(deadline)
+
+    def waiting(self) -> int:
+        """How many items wait for their batch."""
+        return len(self._queue)
 
     @contextmanager
     def expect(self) -> Iterator[None]:
@@ -122,9 +142,15 @@ class Batcher(Generic[Item, Result]):
     def _check_room(self, deadline: float) -> None:
         if self._closed:
             raise Closed
-        waiting = len(self._queue)
-        if waiting >= self._max_waiting or (waiting and time.monotonic() + waiting * self._item_s > deadline):
+        is_busy = self._running or self._queue
+        is_too_late = is_busy and time.monotonic() + self._answered_in_s() > deadline
+        if is_too_late or len(self._queue) >= self._max_waiting:
             raise Full
+
+    def _answered_in_s(self) -> float:
+        """When one more item would be answered, going by the pace."""
+        of_running = self._pace.seconds(self._running) - self.running_for_s()
+        return max(0.0, of_running) + self._pace.seconds(len(self._queue) + 1)
 
     def _loop(self) -> None:
         while batch := self._gather():
@@ -159,13 +185,12 @@ class Batcher(Generic[Item, Result]):
                 waiting.future.set_result(result)
 
     def _timed(self, items: list[Item]) -> Sequence[Result]:
-        self._running_since = time.monotonic()
+        self._running, self._running_since = len(items), time.monotonic()
         try:
             results = self._run(items)
         finally:
-            taken = self.running_for_s() / len(items)
-            self._item_s += (taken - self._item_s) * 0.2
-            self._running_since = None
+            self._pace.note(self.running_for_s(), len(items))
+            self._running, self._running_since = 0, None
         if len(results) != len(items):
             raise ValueError(f"run gave {len(results)} results for {len(items)} items")
         return results

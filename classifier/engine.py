@@ -18,6 +18,7 @@ from classifier.labels import Label
 
 log = logging.getLogger(__name__)
 
+LET_IN_S = 5  # a request is taken when it can be answered this soon: so soon is a rush over when it is over
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
 
 
@@ -98,9 +99,13 @@ class Engine:
         return [self._answer(photo, deadline) if isinstance(photo, Asked) else photo for photo in asked]
 
     def check_room(self) -> None:
-        """Refuse early, before an upload is read. Raises Unavailable."""
+        """Refuse early, before an upload is read, while too much waits already. Raises Unavailable."""
         with in_our_words():
-            self._batcher.check_room(time.monotonic() + self._timeout_s)
+            self._batcher.check_room(time.monotonic() + min(LET_IN_S, self._timeout_s))
+
+    def waiting(self) -> int:
+        """How many photos wait for the model."""
+        return self._batcher.waiting()
 
     def is_alive(self) -> bool:
         """False when the model has not come back for longer than any answer may take."""

@@ -75,11 +75,11 @@ def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop"
 
 def to_preview(image: Image.Image) -> bytes:
     """The picture as we show and keep it: a new JPEG of at most 1024 px a side, without metadata."""
-    scale = min(1, PREVIEW_SIDE / max(image.size))
-    small = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
-    small.info.clear()  # comments, EXIF and colour profile would be saved along
+    scale = PREVIEW_SIDE / max(image.size)
+    if scale < 1:
+        image = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
+    image.save(buffer, "JPEG", quality=85, comment=b"", exif=b"", icc_profile=b"")  # or they would be taken along
     return buffer.getvalue()
 
 

@@ -15,7 +15,7 @@ from classifier import backend, labels, weights
 from classifier.applications import Builder, find_builder, find_preprocessing, input_side
 from classifier.errors import StartupError
 from classifier.labels import Label, one_line
-from classifier.precision import default_policy, lowered, resolve
+from classifier.precision import default_policy, has_float32_layers, lowered, resolve
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def build(name: str, weights_from: str, classes: int, precision: str = "float32"
     """The whole network as one flat graph, uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
     with weights.unset(), default_policy("float32" if weights_from == "imagenet" else precision):
         network = assemble(name, weights_from, classes)
-    if precision != "float32":
+    if precision != "float32" and (weights_from == "imagenet" or has_float32_layers(network)):
         downloaded = network.get_weights() if weights_from == "imagenet" else []
         config = network.get_config()
         del network

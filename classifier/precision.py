@@ -29,6 +29,11 @@ def default_policy(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def has_float32_layers(network: keras.Model) -> bool:
+    """Whether some layers keep float32 weights when the others are lowered."""
+    return any(type(layer).__name__ in KEPT_IN_FLOAT32 for layer in network._flatten_layers())
+
+
 def lowered(config: dict[str, Any], precision: str) -> dict[str, Any]:
     """A model's configuration, changed to compute in `bfloat16` or `float16`.
 

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 import pytest
 from serving import run_together
 
-from classifier.batching import Batcher, Closed, Expired, Full
+from classifier.batching import Batcher, Closed, Expired, Full, Pace
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
 FOREVER = 3600
@@ -129,28 +129,39 @@ def test_a_full_queue_refuses_at_once(run, held):
     assert batcher.submit(3, later()).result(SOON) == 6
 
 
-def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held, monkeypatch):
+def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held):
     batcher, _ = held()
-    monkeypatch.setattr(batcher, "_item_s", 20.0)
-    waiting = [batcher.submit(i, later()) for i in range(3)]  # the third has 40 s to wait
+    batcher._pace.note(seconds=16.0, items=1)  # from now on, an item is thought to take 16 s; one is running
+    waiting = [batcher.submit(i, later()) for i in range(2)]  # the second is expected after 48 s
     with pytest.raises(Full):
-        batcher.submit(3, later())  # 60 s to wait, and 60 s to live
+        batcher.submit(3, later())  # expected after 64 s, with 60 s to live
     run.go_on.set()
-    assert [future.result(SOON) for future in waiting] == [0, 2, 4]
+    assert [future.result(SOON) for future in waiting] == [0, 2]
 
 
-def test_it_learns_how_long_an_item_takes(run, make):
+def test_an_idle_batcher_takes_an_item_however_slow_it_is_thought_to_be(make):
     batcher = make()
-    for i in range(3):
-        batcher.submit(i, later()).result(SOON)
-    batcher.close(SOON)
-    assert 0 < batcher._item_s < SOON
+    batcher._pace.note(seconds=1000.0, items=1)
+    assert batcher.submit(1, later()).result(SOON) == 2
+
+
+def test_pace_goes_by_items_not_by_batches():
+    pace = Pace()
+    assert pace.seconds(5) == 0
+    pace.note(seconds=2.0, items=1)
+    assert pace.seconds(3) == 6
+    for _ in range(100):
+        pace.note(seconds=7.0, items=7)
+        pace.note(seconds=2.0, items=1)
+    assert pace.seconds(8) == pytest.approx(9, rel=0.05)
 
 
 def test_an_item_past_its_deadline_is_dropped_unrun(run, held):
     batcher, _ = held()
-    late = batcher.submit("late", time.monotonic() - 1)  # as nothing waits, it is taken
-    good = batcher.submit(1, later())
+    deadline = time.monotonic() + 0.02
+    late, good = batcher.submit("late", deadline), batcher.submit(1, later())
+    while time.monotonic() <= deadline:
+        threading.Event().wait(0.005)
     run.go_on.set()
     assert good.result(SOON) == 2
     with pytest.raises(Expired):

@@ -85,7 +85,7 @@ def test_photos_of_many_threads_are_run_together_and_each_gets_its_own_answer(ma
     holding = hold(model, engine)
     colours = ["red", "lime", "blue"] * 5
     threads, results = in_threads(engine.classify, [[picture(colour)] for colour in colours])
-    while engine._batcher._queue.__len__() < len(colours):
+    while engine.waiting() < len(colours):
         threading.Event().wait(0.001)
     model.go_on.set()
     for thread in threads + holding:
@@ -185,7 +185,7 @@ def site(make, model, settings):
     client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
     holding = hold(model, engine)
     threads, waiting = in_threads(engine.classify, [[picture("lime")]])
-    while not engine._batcher._queue:
+    while not engine.waiting():
         threading.Event().wait(0.001)
     yield client
     model.go_on.set()
