@@ -3,6 +3,7 @@
 The model is built in the worker (no preload_app): TensorFlow does not survive a fork.
 """
 
+import ctypes
 import os
 import sys
 import threading
@@ -19,6 +20,10 @@ timeout = 30  # seconds without a sign of life before a worker is replaced; not 
 graceful_timeout = 35  # above CLASSIFIER_TIMEOUT_S: what was accepted is answered
 loglevel = "info"
 control_socket_disable = True
+
+# glibc keeps a pool of free memory for every few threads; two pools do for all of them (mallopt's M_ARENA_MAX).
+if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+    ctypes.CDLL(None).mallopt(-8, 2)
 
 
 def post_fork(server: Any, worker: Any) -> None:
