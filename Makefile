@@ -5,16 +5,20 @@ PORT ?= 3000
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo '[gpu]')
+GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo ,gpu)
+SERVE := $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test lint bench screenshot constraints clean
+.PHONY: help run demo install test lint bench screenshots examples lighthouse constraints clean
 
 help:  ## list what make can do
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=)
-	@MALLOC_ARENA_MAX=2 $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
+run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=, STRICT=1: never the demo)
+	@$(if $(STRICT),,CLASSIFIER_FALLBACK=models/demo) $(SERVE)
+
+demo: install models/demo/model.json  ## train a small classifier on drawn pictures, offline, and serve it
+	@CLASSIFIER_MODEL=models/demo CLASSIFIER_NOTICE="A demo, trained here on drawn pictures; it knows circles, squares, stars and triangles." $(SERVE)
 
 install: .venv/installed  ## make .venv with what the site needs
 
@@ -30,20 +34,29 @@ bench: install bench/.venv/installed  ## measure the site: what it adds to the b
 	$(BIN)/python bench/overhead.py
 	bench/.venv/bin/python bench/compare.py
 
-screenshot: .venv/installed-dev  ## take the README's picture of the page again
+screenshots: .venv/installed-dev  ## take the README's pictures of the page again
 	$(BIN)/python docs/screenshot.py
+
+examples: .venv/installed  ## draw the site's example pictures again
+	$(BIN)/python docs/draw_examples.py
+
+lighthouse: .venv/installed-dev  ## what Lighthouse (by npx) says of the home and result pages
+	$(BIN)/python bench/lighthouse.py
 
 constraints:  ## pin every version again, as new as pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --all-extras --upgrade --python-version 3.11 --no-annotate pyproject.toml -o constraints.txt
 
-clean:  ## remove .venv and caches (kept uploads stay)
+models/demo/model.json:
+	@$(BIN)/python -m classifier demo -o models/demo
+
+clean:  ## remove .venv and caches (kept uploads and models stay)
 	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 # A stamp is touched last, so an interrupted install is taken up again and a finished one costs nothing.
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing into .venv (once; TensorFlow is large) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(PIP) -e '.$(GPU)'
+	@$(PIP) -e '.[train$(GPU)]'
 	@touch $@
 
 # The peers live in an environment of their own, on top of the site's: they are no dependency of ours.

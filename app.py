@@ -1,26 +1,25 @@
 """The pages: a photo comes in through the form, the engine answers, a page or JSON goes out."""
 
-import base64
-import logging
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from io import BytesIO
 from typing import Protocol
 
-from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, jsonify, request, send_file
 from flask_bootstrap import Bootstrap5
-from werkzeug.exceptions import HTTPException
 
-from classifier.engine import Answer, Network, Prediction
+from answers import Answers
+from classifier.contract import Answer, Explanation, Network
 from classifier.errors import ClassifierError, Unavailable
+from classifier.feedback import Feedback
 from classifier.images import READABLE
 from classifier.uploads import Uploads
 from drain import Drain
+from examples import Examples, examples_of
 from forms import InMemoryRequest, sent_photos
-from problems import Problem, problem, wants_json
-from results import Result, percent, readable, sentence
+from rendering import Rendering
+from result_pages import ResultPages
+from results import percent, readable, sentence
 from settings import Settings
-
-log = logging.getLogger(__name__)
 
 SECURITY_HEADERS = {
     # data: is for Bootstrap's small icons and for the preview of a picture that is not kept.
@@ -38,6 +37,8 @@ class Engine(Protocol):
 
     def classify(self, files: Sequence[bytes]) -> list[Answer | ClassifierError]: ...
 
+    def explain(self, file: bytes, index: int) -> Explanation: ...
+
     def check_room(self) -> None: ...
 
     def is_alive(self) -> bool: ...
@@ -54,59 +55,49 @@ def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     app.wsgi_app = Drain(app.wsgi_app)  # type: ignore[method-assign]
     Bootstrap5(app)
 
-    pages = Pages(engine, settings, uploads)
+    examples = examples_of(settings)
+    threshold = engine.model.threshold if settings.threshold is None else settings.threshold
+    rendering = Rendering(engine.model, settings, examples, threshold)
+    answers = Answers(engine.model.name, uploads, threshold)
+    pages = Pages(engine, settings, examples, answers, rendering)
     app.add_url_rule("/", view_func=pages.home)
     app.add_url_rule("/", view_func=pages.classify, methods=["POST"])
-    app.add_url_rule("/results/<id>", view_func=pages.result)
-    app.add_url_rule("/results/<id>", view_func=pages.delete, methods=["DELETE"])
-    app.add_url_rule("/results/<id>/delete", view_func=pages.delete_by_form, methods=["POST"])
-    app.add_url_rule("/results/<id>/image", view_func=pages.image)
+    app.add_url_rule("/examples/<name>", view_func=pages.example)
     app.add_url_rule("/healthz", view_func=pages.healthy)
     app.add_url_rule("/readyz", view_func=pages.ready)
+    feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
+    ResultPages(engine, uploads, feedback, answers, rendering).add_to(app)
     app.extensions["engine"] = engine
-    app.register_error_handler(Exception, pages.failed)
+    app.register_error_handler(Exception, rendering.failed)
     app.after_request(with_common_headers)
     return app
 
 
 class Pages:
-    """The views. Each reads the request, asks the engine or the uploads, and renders."""
+    """The views. Each reads the request, asks the engine, and renders."""
 
-    def __init__(self, engine: Engine, settings: Settings, uploads: Uploads) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, examples: Examples, answers: Answers, rendering: Rendering
+    ) -> None:
         self._engine = engine
         self._settings = settings
-        self._uploads = uploads
+        self._examples = examples
+        self._answers = answers
+        self._rendering = rendering
 
     def home(self) -> Response:
-        return self._page()
+        return self._rendering.page()
 
     def classify(self) -> Response:
         self._engine.check_room()  # before the upload is read: refusing has to be cheap
-        photos = sent_photos(request, self._settings.max_files)
+        photos = sent_photos(request, self._settings.max_files, self._examples)
         answers = self._engine.classify([photo.data for photo in photos])
-        return self._answered(
-            [self._result(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
+        return self._rendering.answered(
+            [self._answers.result(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
         )
 
-    def result(self, id: str) -> Response:
-        kept = self._uploads.answer(id)
-        predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        return self._answered([located(Result(predictions=predictions), id)], kept["model"])
-
-    def image(self, id: str) -> Response:
-        response = make_response(self._uploads.picture(id))
-        response.mimetype = "image/jpeg"
-        response.cache_control.no_store = True
-        return response
-
-    def delete(self, id: str) -> Response:
-        self._uploads.delete(id)
-        return Response(status=204)
-
-    def delete_by_form(self, id: str) -> Response:
-        """Plain HTML forms cannot send DELETE."""
-        self._uploads.delete(id)
-        return self._page(notice="The photo and its answer were deleted.")
+    def example(self, name: str) -> Response:
+        return send_file(BytesIO(self._examples.read(name)), download_name=name, max_age=3600)
 
     def healthy(self) -> Response:
         """Alive: the model comes back. Not so means that this process should be replaced."""
@@ -120,74 +111,6 @@ class Pages:
         self._engine.check_room()
         model = self._engine.model
         return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
-
-    def failed(self, error: Exception) -> Response:
-        """Any error at all, as a problem document or on the page with its sentence and the form."""
-        told = problem(error)
-        response = problem_json(told.as_json()) if wants_json(request) else self._page([Result(error=told)])
-        with_status(response, told)
-        if isinstance(error, HTTPException):  # such as the Allow of a 405
-            response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
-        return response
-
-    def _result(self, filename: str, answer: Answer | ClassifierError) -> Result:
-        if isinstance(answer, ClassifierError):
-            return Result(filename=filename, error=problem(answer))
-        return self._kept(Result(filename=filename, predictions=answer.predictions), answer.preview)
-
-    def _kept(self, result: Result, preview: bytes) -> Result:
-        """Keep a result if that is wanted and works; its picture can be seen either way."""
-        if not self._uploads.enabled:
-            return embedded(result, preview)
-        predictions = [asdict(prediction) for prediction in result.predictions]
-        try:
-            id = self._uploads.keep(preview, {"model": self._engine.model.name, "predictions": predictions})
-        except OSError:
-            log.exception("A result could not be kept.")
-            notice = "This answer could not be kept, so it has no address of its own."
-            return replace(embedded(result, preview), notice=notice)
-        return located(result, id)
-
-    def _answered(self, results: Sequence[Result], model: str | None = None) -> Response:
-        """200 when at least one photo was answered, else the status of the first error."""
-        errors = [result.error for result in results if result.error]
-        failed = errors[0] if len(errors) == len(results) else None
-        document = {"model": model or self._engine.model.name, "results": [result.as_json() for result in results]}
-        if not wants_json(request):
-            response = self._page(results)
-        elif failed:
-            response = problem_json(failed.as_json() | document)
-        else:
-            response = jsonify(document)
-        if failed:
-            with_status(response, failed)
-        response.cache_control.no_store = True
-        return response
-
-    def _page(self, results: Sequence[Result] = (), notice: str | None = None) -> Response:
-        context = {"model": self._engine.model, "settings": self._settings, "results": results, "notice": notice}
-        return make_response(render_template("index.html", **context))
-
-
-def located(result: Result, id: str) -> Result:
-    """The result with the addresses under which it is kept."""
-    return replace(result, id=id, url=url_for("result", id=id), picture=url_for("image", id=id))
-
-
-def embedded(result: Result, preview: bytes) -> Result:
-    """The result with its picture in the page itself."""
-    return replace(result, picture="data:image/jpeg;base64," + base64.b64encode(preview).decode())
-
-
-def problem_json(document: dict[str, object]) -> Response:
-    response = jsonify(document)
-    response.mimetype = "application/problem+json"
-    return response
-
-
-def with_status(response: Response, told: Problem) -> None:
-    response.status_code = told.status
-    response.headers.update(told.headers)
 
 
 def with_common_headers(response: Response) -> Response:

@@ -6,9 +6,11 @@ from typing import IO, Any, NamedTuple
 from flask import Request
 
 from classifier.errors import NoImage, TooLarge
+from examples import Examples
 from results import printable
 
 FIELD = "fileImage"
+EXAMPLE = "example"
 
 
 class Photo(NamedTuple):
@@ -23,8 +25,10 @@ class InMemoryRequest(Request):
         return BytesIO()
 
 
-def sent_photos(request: Request, max_files: int) -> list[Photo]:
-    """The files of the form, read. Raises NoImage or TooLarge."""
+def sent_photos(request: Request, max_files: int, examples: Examples) -> list[Photo]:
+    """The files of the form, read, or the example that was chosen. Raises NoImage, TooLarge or ResultNotFound."""
+    if name := request.form.get(EXAMPLE):
+        return [Photo(printable(name), examples.read(name))]
     files = [file for file in request.files.getlist(FIELD) if file.filename]
     if not files and FIELD in request.form:
         raise NoImage("The field fileImage holds text; please send a file (with curl: -F fileImage=@photo.jpg).")

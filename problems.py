@@ -17,6 +17,7 @@ STATUS: dict[type[errors.ClassifierError], HTTPStatus] = {
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BrokenImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotExplainable: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

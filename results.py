@@ -6,7 +6,7 @@ from typing import Any
 
 import inflect
 
-from classifier.engine import Prediction
+from classifier.contract import Prediction
 from problems import Problem
 
 MAX_NAME = 255
@@ -21,6 +21,9 @@ class Result:
     url: str | None = None
     picture: str | None = None
     predictions: tuple[Prediction, ...] = ()
+    sure: bool | None = None  # whether the first prediction reaches the model's threshold, if there is one
+    seconds: float | None = None  # how long the answer took
+    feedback: dict[str, Any] | None = None  # what the visitor said of it: label, right
     notice: str | None = None
     error: Problem | None = None
 
@@ -28,9 +31,12 @@ class Result:
         """The result in the shape that `POST /` promises."""
         if self.error:
             return {"filename": self.filename, "error": self.error.as_json()}
-        answer = {"filename": self.filename, "id": self.id, "url": self.url}
-        notice = {"notice": self.notice} if self.notice else {}
-        return answer | notice | {"predictions": [asdict(prediction) for prediction in self.predictions]}
+        optional = {"notice": self.notice, "sure": self.sure, "feedback": self.feedback}
+        return (
+            {"filename": self.filename, "id": self.id, "url": self.url}
+            | {name: value for name, value in optional.items() if value is not None}
+            | {"predictions": [asdict(prediction) for prediction in self.predictions]}
+        )
 
 
 def sentence(prediction: Prediction) -> str:

@@ -55,7 +55,7 @@ def setting(default: Any, parse: Callable[[str], Any], help: str, shown: str | N
 class Settings:
     """Each field is `CLASSIFIER_<NAME>` in the environment; an empty variable counts as unset."""
 
-    model: str = setting("vgg16", text, "a keras.applications model: `vgg16`, `mobilenet_v2`, `resnet50`, ...")
+    model: str = setting("vgg16", text, "a keras.applications model: `vgg16`, `mobilenet_v2`, ..., or a model folder")
     weights: str = setting(
         "imagenet", text, "`imagenet` (downloaded once), a weights file, or `random` (answers mean nothing)"
     )
@@ -69,6 +69,16 @@ class Settings:
         "crop", choice("crop", "stretch"), "`crop`: the centre, bicubic; `stretch`: as Keras' `load_img`, nearest"
     )
     top: int = setting(5, number(int, 1, 1000), "how many classes an answer lists")
+    threshold: float | None = setting(
+        None,
+        number(float, 0, 1),
+        'under this probability the answer is "not sure"; unset: the model folder\'s own',
+        "unset",
+    )
+    fallback: Path | None = setting(
+        None, path, "a model folder, made if need be, that answers when weights cannot be downloaded", "unset"
+    )
+    notice: str = setting("", text, "a line on top of every page", shown="unset")
     max_upload_mb: int = setting(20, number(int, 1, 1024), "how large one request may be, in MiB")
     max_files: int = setting(16, number(int, 1, 1000), "how many photos one request may hold")
     max_megapixels: float = setting(50, number(float, 0.1, 1000), "how many pixels a photo may have, in millions")

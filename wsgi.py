@@ -2,15 +2,17 @@
 
 import logging
 import os
+import subprocess
 import sys
+from dataclasses import replace
 
 from flask import Flask
 
 from app import create_app
 from classifier.engine import Engine
-from classifier.errors import StartupError
+from classifier.errors import NotDownloaded, StartupError
 from classifier.uploads import Uploads
-from settings import Settings
+from settings import ROOT, Settings
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops, too, and does not try again and again
 
@@ -20,9 +22,14 @@ def build() -> Flask:
     settings = Settings.from_environ(os.environ)
     from classifier import model  # imports TensorFlow: not before the settings are known to be good
 
+    try:
+        network = model.load(settings.model, settings.weights, settings.labels, settings.precision)
+    except NotDownloaded as error:
+        settings = with_fallback(settings, error)
+        network = model.load(settings.model, precision=settings.precision)
     engine = Engine(
-        model.load(settings.model, settings.weights, settings.labels, settings.precision),
-        resize=settings.resize,
+        network,
+        resize=network.resize or settings.resize,
         top=settings.top,
         max_megapixels=settings.max_megapixels,
         max_batch=settings.max_batch,
@@ -33,6 +40,26 @@ def build() -> Flask:
     uploads = Uploads(settings.uploads, settings.keep_hours, settings.keep_mb)
     uploads.start_sweeping()
     return create_app(engine, settings, uploads)
+
+
+def with_fallback(settings: Settings, error: NotDownloaded) -> Settings:
+    """The settings with the fallback's model, which is trained on drawn pictures if it is not there.
+
+    Raises the error where there is no fallback, and StartupError when training it fails.
+    """
+    if not settings.fallback:
+        raise error
+    notice = (
+        f"The weights of {settings.model} could not be downloaded, so a small demo answers here; it knows circles, "
+        f"squares, stars and triangles. Once this machine reaches the internet, `make run` serves {settings.model}; "
+        "the README tells how to bring the weights otherwise."
+    )
+    print(f"{error}\n{notice}", file=sys.stderr, flush=True)
+    if not settings.fallback.exists():
+        done = subprocess.run([sys.executable, "-m", "classifier", "demo", "-o", settings.fallback], cwd=ROOT)
+        if done.returncode:
+            raise StartupError(f"{error} The demo could not be trained either.")
+    return replace(settings, model=str(settings.fallback), notice=notice)
 
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -2,7 +2,8 @@
 
 `images` turns untrusted bytes into pixels, `model` names or loads a Keras model, `backend` is the only
 file that knows TensorFlow from JAX and PyTorch, `engine` puts the three together, `uploads` keeps what
-was answered for a while, `errors` is what can go wrong. Importing this package loads no TensorFlow.
+was answered for a while, `errors` is what can go wrong; `training` makes models of one's own. Importing
+this package loads no TensorFlow.
 """
 
 import os

@@ -4,9 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import keras
 import numpy as np
+
+from classifier.errors import NotExplainable
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -49,6 +52,57 @@ def compiled(model: keras.Model) -> Run:
     return compilers[keras.backend.backend()](model)
 
 
+def gradient(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
+    """A function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs.
+
+    Raises NotExplainable where the backend has no gradients.
+    """
+    functions = {"tensorflow": _gradient_tensorflow, "jax": _gradient_jax, "torch": _gradient_torch}
+    if keras.backend.backend() not in functions:
+        raise NotExplainable("This site runs on a backend that cannot tell why (KERAS_BACKEND).")
+    return functions[keras.backend.backend()](model)
+
+
+def _gradient_tensorflow(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
+    import tensorflow as tf
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator,unused-ignore]
+    def function(inputs: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            entry = model(inputs, training=False)[0, index]
+        return tape.gradient(entry, inputs)
+
+    return lambda inputs, index: np.asarray(function(tf.constant(inputs), tf.constant(index)))
+
+
+def _gradient_jax(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
+    import jax
+
+    state = _jax_state(model)
+    function = jax.jit(
+        jax.grad(lambda inputs, index, state: model.stateless_call(*state, inputs, training=False)[0][0, index])
+    )
+    return lambda inputs, index: np.asarray(function(inputs, index, state))
+
+
+def _gradient_torch(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
+    import torch
+
+    def run(inputs: np.ndarray, index: int) -> np.ndarray:
+        tensor = keras.ops.convert_to_tensor(inputs).requires_grad_()
+        with torch.enable_grad():
+            (found,) = torch.autograd.grad(model(tensor, training=False)[0, index], tensor)
+        return np.asarray(keras.ops.convert_to_numpy(found))
+
+    return run
+
+
+def _jax_state(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    trainable = [variable.value for variable in model.trainable_variables]
+    return trainable, [variable.value for variable in model.non_trainable_variables]
+
+
 def _compiled_tensorflow(model: keras.Model) -> Run:
     import tensorflow as tf
 
@@ -63,10 +117,7 @@ def _compiled_tensorflow(model: keras.Model) -> Run:
 def _compiled_jax(model: keras.Model) -> Run:
     import jax
 
-    state = (
-        [variable.value for variable in model.trainable_variables],
-        [variable.value for variable in model.non_trainable_variables],
-    )
+    state = _jax_state(model)
     function = jax.jit(lambda state, images: model.stateless_call(*state, images, training=False)[0])
     return lambda images: np.asarray(function(state, images))
 

@@ -6,52 +6,19 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from classifier import images
 from classifier.batching import Batcher, Closed, Expired, Full
-from classifier.errors import ClassifierError, Unavailable
-from classifier.labels import Label
+from classifier.contract import Answer, Explanation, Network, Prediction
+from classifier.errors import ClassifierError, NotExplainable, Unavailable
 
 log = logging.getLogger(__name__)
 
-LET_IN_S = 5  # a request is taken when it can be answered this soon: so soon is a rush over when it is over
+LET_IN_S = 5  # beyond a full batch, a request is taken when it can be answered this soon: then a rush ends soon, too
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
-
-
-class Network(Protocol):
-    """What the engine needs of a model; `classifier.model.Model` is the real one."""
-
-    name: str
-    labels: list[Label]
-    size: tuple[int, int]
-    device: str
-    precision: str
-    is_random: bool
-
-    def __call__(self, images: np.ndarray, /) -> np.ndarray:
-        """uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class and how probable it is, 0 to 1; `label` as `decode_predictions` spells it."""
-
-    index: int
-    wnid: str
-    label: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a photo shows, most probable first, and the photo as we show it (JPEG)."""
-
-    predictions: tuple[Prediction, ...]
-    preview: bytes
 
 
 class Asked(NamedTuple):
@@ -86,6 +53,7 @@ class Engine:
         self._top = top
         self._max_megapixels = max_megapixels
         self._timeout_s = timeout_s
+        self._max_batch = max_batch
         self._decoding = threading.Semaphore(DECODERS)
         self._batcher = Batcher[np.ndarray, np.ndarray](
             self._predict, max_batch=max_batch, max_wait_s=max_wait_ms / 1000, max_waiting=max_waiting
@@ -98,10 +66,22 @@ class Engine:
             asked = [self._ask(file, deadline) for file in files]
         return [self._answer(photo, deadline) if isinstance(photo, Asked) else photo for photo in asked]
 
+    def explain(self, file: bytes, index: int) -> Explanation:
+        """Where the class `index` was seen in a photo. Raises NotExplainable, or the photo's error."""
+        if not 0 <= index < len(self.model.labels):
+            raise NotExplainable(f"There is no class {index}; this model has {len(self.model.labels)}, counted from 0.")
+        with in_our_words():
+            image = images.read(file, self.model.size, self._resize, self._max_megapixels)
+            heat = self.model.explain(images.to_pixels(image, self.model.size, self._resize), index)
+        whole = (0.0, 0.0, float(image.width), float(image.height))
+        box = images.centre_box(image.size, self.model.size) if self._resize == "crop" else whole
+        return Explanation(heat, box, image.size)
+
     def check_room(self) -> None:
         """Refuse early, before an upload is read, while too much waits already. Raises Unavailable."""
+        patience_s = self._timeout_s if self.waiting() < self._max_batch else min(LET_IN_S, self._timeout_s)
         with in_our_words():
-            self._batcher.check_room(time.monotonic() + min(LET_IN_S, self._timeout_s))
+            self._batcher.check_room(time.monotonic() + patience_s)
 
     def waiting(self) -> int:
         """How many photos wait for the model."""
@@ -130,7 +110,8 @@ class Engine:
     def _answer(self, asked: Asked, deadline: float) -> Answer | ClassifierError:
         try:
             with in_our_words():
-                return Answer(self._rank(asked.scores.result(deadline - time.monotonic())), asked.preview)
+                predictions = self._rank(asked.scores.result(deadline - time.monotonic()))
+            return Answer(predictions, asked.preview, time.monotonic() - (deadline - self._timeout_s))
         except ClassifierError as error:
             asked.scores.cancel()
             return error

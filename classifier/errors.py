@@ -3,11 +3,14 @@ the cause, for the log, hangs on `__cause__`. Which HTTP status each gets is dec
 
     ClassifierError
     ├── StartupError        the site cannot start as configured
+    │   └── NotDownloaded   weights or labels are neither cached nor to be had from the internet
+    ├── DataError           a folder of photos that cannot be trained on or evaluated with
     ├── NoImage             nothing was sent, or an empty file
     ├── TooLarge            too many bytes, files or pixels
     ├── UnsupportedImage    not an image, or of a format we do not read
     ├── BrokenImage         an image that breaks off or cannot be decoded
     ├── Unavailable         we cannot answer now: too busy, too late, or the model failed
+    ├── NotExplainable      this model, or this class, has nothing to show
     └── ResultNotFound      deleted, expired or never there
 """
 
@@ -18,6 +21,14 @@ class ClassifierError(Exception):
 
 class StartupError(ClassifierError):
     """The site cannot start as configured: settings, weights or labels."""
+
+
+class NotDownloaded(StartupError):
+    """Weights or labels that are neither cached nor to be had from the internet."""
+
+
+class DataError(ClassifierError):
+    """A folder of photos, one folder per class, that cannot be trained on or evaluated with."""
 
 
 class NoImage(ClassifierError):
@@ -38,6 +49,10 @@ class BrokenImage(ClassifierError):
 
 class Unavailable(ClassifierError):
     """Our doing, and perhaps gone soon: the queue is full, the deadline passed, the model failed."""
+
+
+class NotExplainable(ClassifierError):
+    """There is no such class, or the model has no feature map to show where it looked."""
 
 
 class ResultNotFound(ClassifierError):

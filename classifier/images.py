@@ -45,17 +45,20 @@ def read(
     """Decode a photo that somebody sent: upright, RGB, on white where it was transparent, first frame.
 
     `size` is the (height, width) that the model wants: a JPEG that is much larger is decoded at 1/2, 1/4
-    or 1/8 of its scale (not for `stretch`, which promises Keras' pixels).
+    or 1/8 of its scale (not for `stretch`, which promises Keras' pixels). The image's `format` says what it was.
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
     with only_our_errors():
         image = open_checked(data, size, resize, max_megapixels)
+        format = image.format
         image.load()
         if resize == "crop":
             image = shrunk(image, 2 * shorter_side(size))
         upright(image)
-        return to_rgb(image)
+        rgb = to_rgb(image)
+        rgb.format = format
+        return rgb
 
 
 def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classifier.errors import StartupError
+from classifier.errors import NotDownloaded, StartupError
 
 WAYS_OUT = (
     "Ways out: let this machine reach the internet once; or copy imagenet_class_index.json into ~/.keras/models/; "
@@ -24,7 +24,7 @@ class Label(NamedTuple):
 def imagenet() -> list[Label]:
     """The 1000 classes that Keras knows, in the order of the outputs; Keras downloads them once.
 
-    Raises StartupError when they are not cached and cannot be fetched.
+    Raises NotDownloaded when they are not cached and cannot be fetched.
     """
     from keras.applications.imagenet_utils import decode_predictions
 
@@ -32,7 +32,7 @@ def imagenet() -> list[Label]:
         # Rising scores: ranked from best to worst, the classes come back in reverse order.
         (ranked,) = decode_predictions(np.arange(1000.0)[np.newaxis], top=1000)
     except Exception as exc:  # Keras raises bare Exception for a failed download
-        raise StartupError(
+        raise NotDownloaded(
             "The labels cannot be had: expected Keras' ImageNet class index in ~/.keras/models or from the "
             f"internet, found neither ({one_line(exc)}). {WAYS_OUT}"
         ) from exc

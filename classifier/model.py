@@ -1,8 +1,9 @@
-"""A name -> a compiled model: uint8 images in, probabilities out, its own preprocessing in the graph."""
+"""A name or a folder -> a compiled model: uint8 images in, probabilities out, its own preprocessing in the graph."""
 
-import gc
 import logging
+import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from classifier import backend, labels, weights
+from classifier import backend, folder, labels, weights
 from classifier.applications import Builder, find_builder, find_preprocessing, input_side
-from classifier.errors import StartupError
+from classifier.errors import NotDownloaded, StartupError
+from classifier.gradcam import GradCam
+from classifier.images import Resize
 from classifier.labels import Label, one_line
-from classifier.precision import default_policy, has_float32_layers, lowered, resolve
+from classifier.precision import default_policy, has_float32_layers, rebuilt, resolve, with_softmax
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +31,28 @@ DOWNLOAD_TIMEOUT_S = 10  # without a byte
 class Model:
     """A model that answers: call it with uint8 (n, h, w, 3), get float32 probabilities (n, classes)."""
 
-    def __init__(self, name: str, network: keras.Model, class_labels: list[Label], is_random: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: keras.Model,
+        class_labels: list[Label],
+        *,
+        is_random: bool = False,
+        resize: Resize | None = None,
+        threshold: float = 0.0,
+    ) -> None:
         self.name = name
         self.labels = class_labels
         self.is_random = is_random
+        self.resize = resize  # how photos get to `size`; None: as one likes
+        self.threshold = threshold  # under this top probability the answer is "not sure"
         self.size: tuple[int, int] = network.input_shape[1:3]  # (height, width)
         self.device = backend.device_name()
         self.precision: str = next((w.dtype for w in network.weights if len(w.shape) > 1), "float32")
+        self.network = network
         self._run = backend.compiled(network)
+        self._grad_cam: GradCam | None = None
+        self._explaining = threading.Lock()  # so that this never takes more than one prediction's place
         largest = LARGEST_RUN[self.device[:3]]
         self._sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= largest]
 
@@ -43,6 +60,15 @@ class Model:
         """Run the images in slices that are not too large."""
         step = self._sizes[-1]
         return np.concatenate([self._run_slice(images[i : i + step]) for i in range(0, len(images), step)])
+
+    def explain(self, image: np.ndarray, index: int) -> np.ndarray:
+        """Where a class was seen in one image, uint8 (h, w, 3): float32 (rows, columns), 0 to 1.
+
+        Raises NotExplainable.
+        """
+        with self._explaining:
+            self._grad_cam = self._grad_cam or GradCam(self.network)
+            return self._grad_cam(image, index)
 
     def warm_up(self) -> None:
         """Answer once, at every batch size that needs compiling, so that no request has to wait for that."""
@@ -65,21 +91,46 @@ def load(
 
     `name` is a module-style name (`vgg16`, `mobilenet_v2`, `efficientnet_b0`), `weights_from` is `imagenet`,
     `random` or the path of a weights file, `labels_path` a class-index file (None: Keras' ImageNet classes),
-    `precision` what it computes in (see `classifier.precision`).
+    `precision` what it computes in (see `classifier.precision`). Or `name` is the path of a model folder, which has
+    its own weights and labels.
 
-    Raises StartupError, in one line, when the name, the weights or the labels do not work out.
+    Raises StartupError, in one line, when the name, the weights or the labels do not work out; NotDownloaded, which is
+    one, when that is because of the network.
     """
     started = time.monotonic()
     backend.prepare()
+    if is_folder(name):
+        model = from_folder(Path(name), precision)
+    else:
+        model = from_applications(name, weights_from, labels_path, precision)
+    model.warm_up()
+    log.info("%s answers on %s in %s after %.1f s.", name, model.device, model.precision, time.monotonic() - started)
+    return model
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model's name is a path."""
+    return os.sep in name or Path(name).is_dir()
+
+
+def from_folder(path: Path, precision: str = "float32") -> Model:
+    """The classifier of a model folder. Raises StartupError."""
+    network, card = folder.read(path)
+    if resolve(precision) != "float32":
+        config, values = network.get_config(), network.get_weights()
+        del network
+        network = rebuilt(config, values, resolve(precision))
+    class_labels = [Label("", name) for name in card.labels]
+    return Model(path.resolve().name, network, class_labels, resize=card.resize, threshold=card.threshold)
+
+
+def from_applications(name: str, weights_from: str, labels_path: Path | None, precision: str) -> Model:
     find_builder(name)  # a misspelt name is told before anything is fetched
     is_random = weights_from == "random"
     with quick_to_give_up():
         class_labels = find_labels(labels_path, optional=is_random)
         network = build(name, weights_from, len(class_labels), resolve(precision))
-    model = Model(name, network, class_labels, is_random)
-    model.warm_up()
-    log.info("%s answers on %s in %s after %.1f s.", name, model.device, model.precision, time.monotonic() - started)
-    return model
+    return Model(name, network, class_labels, is_random=is_random)
 
 
 def find_labels(path: Path | None, optional: bool = False) -> list[Label]:
@@ -100,19 +151,14 @@ def build(name: str, weights_from: str, classes: int, precision: str = "float32"
     with weights.unset(), default_policy("float32" if weights_from == "imagenet" else precision):
         network = assemble(name, weights_from, classes)
     if precision != "float32" and (weights_from == "imagenet" or has_float32_layers(network)):
-        downloaded = network.get_weights() if weights_from == "imagenet" else []
-        config = network.get_config()
+        config, values = network.get_config(), network.get_weights() if weights_from == "imagenet" else None
         del network
-        gc.collect()  # Keras' models are in cycles; the next one is to take this one's memory
-        network = keras.Model.from_config(lowered(config, precision))
-        if downloaded:
-            network.set_weights(downloaded)
+        network = rebuilt(config, values, precision)
     if weights_from == "random":
         weights.randomise(network, SEED)
     elif weights_from != "imagenet":
         weights.load(network, Path(weights_from))
-    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(network.output)
-    return keras.Model(network.input, probabilities, name=network.name)
+    return with_softmax(network, network.name)
 
 
 def assemble(name: str, weights_from: str, classes: int) -> keras.Model:
@@ -137,7 +183,7 @@ def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras
     try:
         return builder(weights="imagenet", **arguments)
     except Exception as exc:  # Keras raises bare Exception for a failed download
-        raise StartupError(
+        raise NotDownloaded(
             f"The weights of {name} cannot be had: expected them in ~/.keras/models or from the internet, "
             f"found neither ({one_line(exc)}). {weights.WAYS_OUT}"
         ) from exc

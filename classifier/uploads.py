@@ -6,6 +6,7 @@ The answer is written last and removed first, so a result is there exactly when 
 
 import json
 import logging
+import os
 import re
 import secrets
 import threading
@@ -42,12 +43,12 @@ class Uploads:
     def enabled(self) -> bool:
         return self._keep_s > 0
 
-    def keep(self, picture: bytes, answer: dict[str, Any]) -> str:
-        """Keep a JPEG and its JSON answer; returns the id.
+    def keep(self, picture: bytes, answer: dict[str, Any], id: str | None = None) -> str:
+        """Keep a JPEG and its JSON answer, under a new id unless one is given; returns the id.
 
         Raises OSError when the folder cannot be written or the disk is full; nothing half-written stays.
         """
-        id = secrets.token_hex(16)
+        id = id or secrets.token_hex(16)
         document = json.dumps(answer).encode()
         try:
             self._write(self._picture(id), picture)
@@ -59,6 +60,19 @@ class Uploads:
         if self._bytes > self._max_bytes:
             self.sweep()
         return id
+
+    def amend(self, id: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Add fields to a kept answer, which expires as before; returns it. Raises ResultNotFound or OSError."""
+        path = self._answer(id)
+        answer = self.answer(id) | fields
+        written = path.stat().st_mtime
+        self._write(path, json.dumps(answer).encode())
+        os.utime(path, (written, written))
+        return answer
+
+    def ids(self) -> list[str]:
+        """All that is kept, oldest first."""
+        return [id for _, _, id in self._results()]
 
     def answer(self, id: str) -> dict[str, Any]:
         """The answer kept under `id`. Raises ResultNotFound."""
@@ -80,6 +94,11 @@ class Uploads:
         """Remove a result for good. Raises ResultNotFound."""
         self._check(id)
         self._remove(id)
+
+    def discard(self, id: str) -> None:
+        """Remove a result if it is there."""
+        if ID.fullmatch(id):
+            self._remove(id)
 
     def sweep(self) -> None:
         """Remove what has expired and, oldest first, what is too much."""

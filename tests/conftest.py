@@ -30,10 +30,15 @@ class ToyModel:
     device = "CPU"
     precision = "float32"
     is_random = False
+    threshold = 0.0
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         means = images.mean(axis=(1, 2)) + 1.0  # (n, 3)
         return means / means.sum(axis=1, keepdims=True)
+
+    def explain(self, image: np.ndarray, index: int) -> np.ndarray:
+        """Hot where there is much of the class's colour: (7, 7)."""
+        return image[16::32, 16::32, index].astype(np.float32) / 255
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from settings import ROOT
 
-FILES = [path for path in [*ROOT.glob("*.py"), *ROOT.glob("classifier/*.py")] if path.name != "gunicorn.conf.py"]
+FILES = [path for path in [*ROOT.glob("*.py"), *ROOT.glob("classifier/**/*.py")] if path.name != "gunicorn.conf.py"]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 
 

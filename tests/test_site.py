@@ -109,9 +109,9 @@ def test_a_browser_uploads_keeps_and_deletes(site, browser, photo, uploads, scri
         page.goto(site.url)
         page.set_input_files("#fileImage", [photo])
         page.click("text=Predict")
-        assert page.locator("h2").first.inner_text().startswith("The image you uploaded is a")
+        assert page.locator("article h2").first.inner_text().startswith("The image you uploaded is a")
         assert page.locator("progress").count() == 5
-        assert page.locator("img.picture").evaluate("image => image.naturalWidth") == 800
+        assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 800
 
         page.click("text=Link to this result")
         assert re.search("/results/[0-9a-f]{32}$", page.url)

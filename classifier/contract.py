@@ -1,0 +1,55 @@
+"""What the engine is given and what it gives."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from classifier.labels import Label
+
+
+class Network(Protocol):
+    """What the engine needs of a model; `classifier.model.Model` is the real one."""
+
+    name: str
+    labels: list[Label]
+    size: tuple[int, int]
+    device: str
+    precision: str
+    is_random: bool
+    threshold: float
+
+    def __call__(self, images: np.ndarray, /) -> np.ndarray:
+        """uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
+
+    def explain(self, image: np.ndarray, index: int, /) -> np.ndarray:
+        """uint8 (h, w, 3) and a class -> float32 (rows, columns), 0 to 1. Raises NotExplainable."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and how probable it is, 0 to 1; `label` as `decode_predictions` spells it."""
+
+    index: int
+    wnid: str
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a photo shows, most probable first, the photo as we show it (JPEG), and how long that took."""
+
+    predictions: tuple[Prediction, ...]
+    preview: bytes
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a class was seen: `heat`, float32 (rows, columns) from 0 to 1, covers the `box` (left, upper, right, lower)
+    of the picture of `size` (width, height), which is what the model looked at."""
+
+    heat: np.ndarray
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]

@@ -1,0 +1,111 @@
+"""The training loop: batches in, the best weights out, whatever interrupts it."""
+
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from classifier.errors import DataError
+from classifier.training.recipes import AUGMENTATIONS
+
+log = logging.getLogger(__name__)
+
+History = dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy by epoch
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
+    """Inputs and labels, int (n,), in batches; in a new order every epoch if there is a `seed`.
+
+    `take` gives the inputs for an array of indices. Augmented photos are photos again: uint8 (n, h, w, 3), and
+    through the same network as any other.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[np.ndarray], np.ndarray],
+        labels: np.ndarray,
+        indices: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
+        augment: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self._take = take
+        self._labels = labels
+        self._indices = indices
+        self._batch_size = batch_size
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self._augmentations = [AUGMENTATIONS[name](seed or 0) for name in augment]
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._indices) // self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        indices = self._indices[batch * self._batch_size :][: self._batch_size]
+        return self._augmented(self._take(indices)), self._labels[indices]
+
+    def on_epoch_end(self) -> None:
+        if self._random is not None:
+            self._indices = self._random.permutation(self._indices)
+
+    def _augmented(self, pixels: np.ndarray) -> np.ndarray:
+        if not self._augmentations:
+            return pixels
+        changed = keras.ops.cast(pixels, "float32")
+        for layer in self._augmentations:
+            changed = layer(changed, training=True)
+        return keras.ops.convert_to_numpy(changed).round().clip(0, 255).astype(np.uint8)  # type: ignore[no-any-return]
+
+
+class Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+    """The weights of the lowest validation loss, in memory: no interrupt can leave half of them in a file."""
+
+    def __init__(self, weights: list[np.ndarray] | None = None, loss: float = math.inf) -> None:
+        super().__init__()
+        self.weights, self.loss = weights, loss
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        if logs["val_loss"] < self.loss:
+            self.weights, self.loss = self.model.get_weights(), logs["val_loss"]
+
+
+def fit(
+    network: keras.Model,
+    train: Batches,
+    validation: Batches,
+    *,
+    epochs: int,
+    patience: int,
+    learning_rate: float,
+    class_weights: dict[int, float] | None = None,
+    to_beat: float | None = None,
+) -> History:
+    """Train until the validation loss has not fallen for `patience` epochs; the network ends with its best weights.
+
+    `network` gives logits; its weights count as the best so far when `to_beat` is their validation loss. An interrupt
+    (Ctrl-C) ends the training as patience does, but before there are any best weights KeyboardInterrupt is raised.
+    Raises DataError when no epoch has a finite loss.
+    """
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
+    history = keras.callbacks.History()
+    best = Best() if to_beat is None else Best(network.get_weights(), to_beat)
+    stops = [keras.callbacks.EarlyStopping("val_loss", patience=patience), keras.callbacks.TerminateOnNaN()]
+    verbose = "auto" if sys.stdout.isatty() else 2
+    try:
+        network.fit(
+            train, validation_data=validation, epochs=epochs, callbacks=[history, best, *stops],
+            class_weight=class_weights, verbose=verbose, shuffle=False,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if best.weights is None:
+            raise
+        log.warning("Interrupted; the best weights so far are kept.")
+    if best.weights is None:
+        raise DataError("The training diverged: the loss is no number. A lower --learning-rate may help.")
+    network.set_weights(best.weights)
+    return dict(history.history)

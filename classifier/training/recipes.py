@@ -1,0 +1,100 @@
+"""What a classifier of one's own is made of: each recipe is one short function.
+
+A recipe maps float pixels (n, h, w, c), 0 to 255, to logits (n, classes). All of them become a network that takes
+uint8 RGB (n, h, w, 3), as the serving engine gives it: rescaling and greyscale are in the graph.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+from classifier.errors import StartupError
+
+Tensor = Any  # a symbolic Keras tensor
+
+
+def small(pixels: Tensor, classes: int) -> Tensor:
+    """TensorFlow's flowers tutorial: three convolutions, each seeing half the picture's detail of the last."""
+    x = layers.Rescaling(1 / 255)(pixels)
+    for filters in (16, 32, 64):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+    x = layers.Dense(128, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(classes)(x)
+
+
+def dropout(pixels: Tensor, classes: int) -> Tensor:
+    """The chest X-ray tutorial's: wide filters, and dropout against learning by heart."""
+    x = layers.Rescaling(1 / 255)(pixels)
+    for filters in (32, 64):
+        x = layers.Conv2D(filters, 5, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+        x = layers.Dropout(0.2)(x)
+    x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(classes)(x)
+
+
+def gray(pixels: Tensor, classes: int) -> Tensor:
+    """The cats-and-dogs tutorial's, for greyscale: three equal convolutions with dropout."""
+    x = layers.Rescaling(1 / 255)(pixels)
+    for _ in range(3):
+        x = layers.Conv2D(64, 3, activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+        x = layers.Dropout(0.2)(x)
+    x = layers.Dense(128, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(classes)(x)
+
+
+def transfer(features: Tensor, classes: int) -> Tensor:
+    """A new head for a pretrained backbone: features (n, channels) -> logits."""
+    return layers.Dense(classes)(layers.Dropout(0.2)(features))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe from scratch with the picture size (height and width) and colours that it was made for."""
+
+    layers: Callable[[Tensor, int], Tensor]
+    side: int
+    grayscale: bool = False
+
+
+FROM_SCRATCH = {"small": Recipe(small, 180), "dropout": Recipe(dropout, 200), "gray": Recipe(gray, 100, grayscale=True)}
+
+AUGMENTATIONS: dict[str, Callable[[int], keras.layers.Layer]] = {
+    "flip": lambda seed: layers.RandomFlip("horizontal", seed=seed),
+    "zoom": lambda seed: layers.RandomZoom(0.1, seed=seed),
+    "rotate": lambda seed: layers.RandomRotation(0.05, seed=seed),
+    "contrast": lambda seed: layers.RandomContrast(0.2, value_range=(0, 255), seed=seed),
+}
+
+
+def from_scratch(name: str, side: int, grayscale: bool, classes: int) -> keras.Model:
+    """The untrained network of a recipe: uint8 (n, side, side, 3) -> logits (n, classes). Raises StartupError."""
+    images, pixels = inputs(side, grayscale)
+    with large_enough(side, name):
+        return keras.Model(images, FROM_SCRATCH[name].layers(pixels, classes))
+
+
+@contextmanager
+def large_enough(side: int, name: str) -> Iterator[None]:
+    """Raises StartupError when the layers built here are left with nothing of the picture (Keras: a ValueError)."""
+    try:
+        yield
+    except ValueError as exc:
+        if "zero or negative" not in str(exc):
+            raise
+        raise StartupError(
+            f"Pictures of {side} x {side} pixels are too small for {name}; please choose a larger --image-size."
+        ) from exc
+
+
+def inputs(side: int, grayscale: bool) -> tuple[Tensor, Tensor]:
+    """What the engine gives, uint8 RGB, and what a recipe takes of it: float, with one channel if `grayscale`."""
+    images = keras.Input((side, side, 3), dtype="uint8", name="images")
+    pixels = keras.ops.cast(images, "float32")
+    return images, keras.ops.image.rgb_to_grayscale(pixels) if grayscale else pixels

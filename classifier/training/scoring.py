@@ -1,0 +1,162 @@
+"""Honest numbers from probabilities: pure functions that know of no model and no files."""
+
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import (
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from classifier.errors import DataError
+
+TOP_K = (3, 5)
+BINS = 10
+LEAST = 1e-7  # a probability of 0 counts as this in the loss, as in Keras
+SCORES = ("precision", "recall", "f1", "support")
+
+
+def measure(
+    scores: np.ndarray, labels: np.ndarray, classes: list[str], majority: int, threshold: float = 0.0
+) -> dict[str, Any]:
+    """What probabilities (n, classes) are worth against the true labels, int (n,); all of it fits into JSON.
+
+    `majority` is the class that was most frequent in training: who learned nothing would always answer it. With a
+    `threshold`, an answer counts as given only where its probability reaches it. An average is over the classes that
+    have photos here. Raises DataError when there are no photos, or a probability is not a number.
+    """
+    check(scores, labels)
+    predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
+    right = predicted == labels
+    metrics = {
+        "photos": len(labels),
+        "loss": cross_entropy(scores, labels),
+        "accuracy": float(right.mean()),
+        "top_k": {str(k): in_top(k, scores, labels) for k in TOP_K if k < len(classes)},
+        "auc": auc(scores, labels),
+        "averages": {kind: average(kind, labels, predicted) for kind in ("macro", "weighted")},
+        "classes": per_class(labels, predicted, classes),
+        "confusion": confusion_matrix(labels, predicted, labels=range(len(classes))).tolist(),
+        "calibration": calibration(confidence, right),
+        "baseline": {"class": classes[majority], "accuracy": float((labels == majority).mean())},
+    }
+    return metrics | ({"with_threshold": with_threshold(threshold, confidence, right)} if threshold > 0 else {})
+
+
+def as_text(metrics: dict[str, Any], classes: list[str]) -> str:
+    """The metrics to read in a terminal: what counts in a few lines, a table of the classes, the confusions."""
+    table = Table("class", *(("photos" if name == "support" else name) for name in SCORES), box=box.SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, row in metrics["classes"].items():
+        table.add_row(name, *(f"{row[score]:.3f}" for score in SCORES[:-1]), str(row["support"]))
+    console = Console(width=50 + max(map(len, classes)) * 2, color_system=None, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(table)
+    others = (f"{name}: {value}" for name, value in headline(metrics).items())
+    lines = [in_words(metrics), *others, *capture.get().splitlines(), *confusions(metrics, classes)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def in_words(metrics: dict[str, Any]) -> str:
+    """The one sentence that counts: how often right, and how often without having learned anything."""
+    photos, baseline = metrics["photos"], metrics["baseline"]
+    return (
+        f"{percent(metrics['accuracy'])} of {photos} photo{'s' * (photos != 1)} right "
+        f"(always saying {baseline['class']}: {percent(baseline['accuracy'])})"
+    )
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, str]:
+    """The numbers beside the accuracy, by what they are called; only those that there are."""
+    numbers = {f"Right within the first {k}": percent(share) for k, share in metrics["top_k"].items()}
+    if metrics["auc"] is not None:
+        numbers["Area under the ROC curve"] = f"{metrics['auc']:.3f}"
+    numbers["F1, mean of the classes"] = f"{metrics['averages']['macro']['f1']:.3f}"
+    numbers["Cross-entropy"] = f"{metrics['loss']:.3f}"
+    numbers["Calibration error"] = percent(metrics["calibration"]["error"])
+    if limited := metrics.get("with_threshold"):
+        numbers[f"Answered, with a threshold of {100 * limited['threshold']:.3g} %"] = percent(limited["answered"])
+        if limited["accuracy_of_answered"] is not None:
+            numbers["Right, of the answered"] = percent(limited["accuracy_of_answered"])
+    return numbers
+
+
+def confusions(metrics: dict[str, Any], classes: list[str], most: int = 5) -> list[str]:
+    """The most frequent mistakes, such as "roses taken for tulips: 4"."""
+    wrong = np.array(metrics["confusion"])
+    np.fill_diagonal(wrong, 0)
+    ranked = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(place), len(classes)) for place in ranked]
+    return [f"{classes[i]} taken for {classes[j]}: {wrong[i, j]}" for i, j in pairs if wrong[i, j]]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def check(scores: np.ndarray, labels: np.ndarray) -> None:
+    if not len(labels):
+        raise DataError("There are no photos to evaluate with; expected at least one.")
+    if not np.isfinite(scores).all():
+        raise DataError("The model's probabilities are not all numbers: its training has gone astray; train it anew.")
+
+
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of -ln(probability of the true class)."""
+    of_truth = scores[np.arange(len(labels)), labels].astype(float)
+    return float(-np.log(of_truth.clip(LEAST, 1)).mean())
+
+
+def in_top(k: int, scores: np.ndarray, labels: np.ndarray) -> float:
+    """The share of photos whose class is among the k most probable; of equals, the first come first as in argmax."""
+    ranked = np.argsort(-scores, axis=1, kind="stable")
+    return float((ranked[:, :k] == labels[:, np.newaxis]).any(axis=1).mean())
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> float | None:
+    """How often a photo of class 1 gets more of it than one of class 0; None unless there are just these, and both."""
+    if scores.shape[1] != 2 or len(np.unique(labels)) != 2:
+        return None
+    return float(roc_auc_score(labels, scores[:, 1]))
+
+
+def average(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    values = precision_recall_fscore_support(labels, predicted, labels=np.unique(labels), average=kind, zero_division=0)
+    return {name: float(value) for name, value in zip(SCORES[:-1], values[:-1], strict=True)}
+
+
+def per_class(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> dict[str, dict[str, Any]]:
+    table = precision_recall_fscore_support(labels, predicted, labels=range(len(classes)), zero_division=0)
+    rows = zip(*(column.tolist() for column in table), strict=True)
+    return {name: dict(zip(SCORES, row, strict=True)) for name, row in zip(classes, rows, strict=True)}
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Whether of the answers given with 80 % about 80 % are right: bins of equal width, and the expected
+    calibration error, the mean distance of confidence and accuracy over the bins, weighted by their photos."""
+    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    counts = np.bincount(places, minlength=BINS)
+    confidences = np.bincount(places, confidence, BINS) / np.maximum(counts, 1)
+    accuracies = np.bincount(places, right, BINS) / np.maximum(counts, 1)
+    bins = [
+        {
+            "low": i / BINS,
+            "high": (i + 1) / BINS,
+            "count": int(counts[i]),
+            "confidence": float(confidences[i]) if counts[i] else None,
+            "accuracy": float(accuracies[i]) if counts[i] else None,
+        }
+        for i in range(BINS)
+    ]
+    return {"bins": bins, "error": float(counts @ np.abs(confidences - accuracies) / counts.sum())}
+
+
+def with_threshold(threshold: float, confidence: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
+    answered = confidence >= threshold
+    accuracy = float(right[answered].mean()) if answered.any() else None
+    return {"threshold": threshold, "answered": float(answered.mean()), "accuracy_of_answered": accuracy}

@@ -1,0 +1,98 @@
+"""A folder of photos per class -> a model folder: read, split, train, evaluate on untouched photos, write."""
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from classifier import backend, folder
+from classifier.applications import input_side
+from classifier.errors import DataError
+from classifier.labels import Label
+from classifier.model import Model
+from classifier.precision import with_softmax
+from classifier.training import dataset, recipes, record, transfer
+from classifier.training.dataset import Dataset
+from classifier.training.evaluate import predict
+from classifier.training.fit import Batches, History, fit
+from classifier.training.options import Options
+from classifier.training.record import Trained
+from classifier.training.split import Parts, split
+
+log = logging.getLogger(__name__)
+
+SURE_ENOUGH = 0.05  # the share of right answers on validation photos that the threshold may turn into "not sure"
+
+
+def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
+    """Train on a folder of photos per class and write a model folder; returns the metrics on the test photos.
+
+    Raises DataError or StartupError, each a sentence, and then `output` is as it was.
+    """
+    if data.resolve() in output.resolve().parents:
+        raise DataError(f"{output} lies in {data}, where it would pass for a class; please choose another output.")
+    backend.prepare()
+    keras.utils.set_random_seed(options.seed)
+    options = completed(options)
+    photos = dataset.without_duplicates(dataset.read(data, (options.image_size,) * 2, options.resize))
+    parts = split(photos, options.validation_split, options.test_split, options.seed)
+    tell(photos, parts)
+    with folder.replaced(output) as part:
+        logits, history = learn(photos, parts, options)
+        network = with_softmax(logits, "classifier")
+        model = Model(output.name, network, [Label("", name) for name in photos.classes])
+        threshold = confidence_threshold(
+            predict(model, photos, parts["validation"]), photos.labels[parts["validation"]]
+        )
+        trained = Trained(model, threshold, photos, parts, options, history)
+        return record.write(part, trained, network, predict(model, photos, parts["test"]))
+
+
+def completed(options: Options) -> Options:
+    """The options with what depends on the recipe filled in."""
+    recipe = recipes.FROM_SCRATCH.get(options.recipe)
+    return replace(
+        options,
+        image_size=options.image_size or (recipe.side if recipe else input_side(options.backbone)),
+        grayscale=options.grayscale or bool(recipe and recipe.grayscale),
+    )
+
+
+def tell(photos: Dataset, parts: Parts) -> None:
+    counts = ", ".join(f"{len(indices)} {part}" for part, indices in parts.items())
+    log.info("%d photos of %d classes: %s.", len(photos.photos), len(photos.classes), counts)
+    for path, reason in photos.rejected:
+        log.warning("Left out: %s: %s", path, reason)
+
+
+def learn(photos: Dataset, parts: Parts, options: Options) -> tuple[keras.Model, History]:
+    """A trained network, uint8 photos -> logits, and how its training went."""
+    weights = balanced(photos.labels[parts["train"]]) if options.class_weights else None
+    if options.recipe == "transfer":
+        return transfer.learn(photos, parts, options, weights)
+    network = recipes.from_scratch(options.recipe, options.image_size, options.grayscale, len(photos.classes))
+    train = Batches(photos.take, photos.labels, parts["train"], options.batch_size, options.seed, options.augment)
+    validation = Batches(photos.take, photos.labels, parts["validation"], options.batch_size)
+    history = fit(
+        network, train, validation, epochs=options.epochs, patience=options.patience,
+        learning_rate=options.learning_rate, class_weights=weights,
+    )  # fmt: skip
+    return network, history
+
+
+def balanced(labels: np.ndarray) -> dict[int, float]:
+    """A weight for every class, so that together each counts the same."""
+    counts = Counter(labels.tolist())
+    return {label: len(labels) / (len(counts) * count) for label, count in counts.items()}
+
+
+def confidence_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The top probability, 0 to 1, that 95 % of the right answers reach; 0 if none is right."""
+    right = scores.argmax(axis=1) == labels
+    if not right.any():
+        return 0.0
+    return float(np.floor(np.quantile(scores.max(axis=1)[right], SURE_ENOUGH) * 1e4) / 1e4)

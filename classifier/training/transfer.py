@@ -1,0 +1,89 @@
+"""Transfer learning: a pretrained backbone's features, computed once, and a new head trained on them."""
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from classifier import backend
+from classifier.training import recipes
+from classifier.training.backbone import backbone
+from classifier.training.dataset import Dataset
+from classifier.training.fit import Batches, History, fit
+from classifier.training.options import Options
+from classifier.training.split import Parts
+
+AUGMENTED_COPIES = 2  # of every training photo, if it is augmented: each costs another run of the backbone
+FINE_TUNED_SHARE = 1 / 3  # of the layers, from the end
+FINE_TUNING_RATE = 1 / 100  # of the learning rate
+
+
+def learn(
+    dataset: Dataset, parts: Parts, options: Options, class_weights: dict[int, float] | None
+) -> tuple[keras.Model, History]:
+    """A trained network, uint8 photos -> logits, and how its training went."""
+    side = dataset.pixels.shape[1]
+    base = backbone(options.backbone, options.weights, side, options.grayscale)
+    train = features(base, training_photos(dataset, parts, options))
+    validation = features(base, [Batches(dataset.take, dataset.labels, parts["validation"], options.batch_size)])
+    inputs = keras.Input(train[0].shape[1:])
+    head = keras.Model(inputs, recipes.transfer(inputs, len(dataset.classes)))
+    history = fit(
+        head, batches(*train, options.batch_size, options.seed), batches(*validation, options.batch_size),
+        epochs=options.epochs, patience=options.patience, learning_rate=options.learning_rate,
+        class_weights=class_weights,
+    )  # fmt: skip
+    network = keras.Model(base.input, recipes.transfer(base.output, len(dataset.classes)), name=base.name)
+    network.set_weights(base.get_weights() + head.get_weights())
+    if options.fine_tune:
+        later = fine_tune(network, min(history["val_loss"]), dataset, parts, options, class_weights)
+        history = continued(history, later)
+    return network, history
+
+
+def training_photos(dataset: Dataset, parts: Parts, options: Options) -> list[Batches]:
+    """The training photos, and again, changed each time, if they are to be augmented."""
+    arguments = dataset.take, dataset.labels, parts["train"], options.batch_size
+    copies = range(AUGMENTED_COPIES) if options.augment else ()
+    return [Batches(*arguments), *(Batches(*arguments, options.seed + i, options.augment) for i in copies)]
+
+
+def features(base: keras.Model, sources: list[Batches]) -> tuple[np.ndarray, np.ndarray]:
+    """What the backbone makes of all photos: float32 (n, channels), and their labels, int (n,)."""
+    run = backend.compiled(base)
+    console = Console(stderr=True)
+    steps = [(source, i) for source in sources for i in range(len(source))]
+    found = []
+    for source, i in track(steps, f"Features by {base.name}", console=console, disable=not console.is_terminal):
+        pixels, labels = source[i]
+        found.append((run(pixels), labels))
+    return np.concatenate([values for values, _ in found]), np.concatenate([labels for _, labels in found])
+
+
+def batches(values: np.ndarray, labels: np.ndarray, batch_size: int, seed: int | None = None) -> Batches:
+    return Batches(values.__getitem__, labels, np.arange(len(labels)), batch_size, seed)
+
+
+def fine_tune(
+    network: keras.Model,
+    to_beat: float,
+    dataset: Dataset,
+    parts: Parts,
+    options: Options,
+    class_weights: dict[int, float] | None,
+) -> History:
+    """Train the last third of the layers on the photos themselves; normalisation keeps its statistics."""
+    for layer in network.layers[round(len(network.layers) * (1 - FINE_TUNED_SHARE)) :]:
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    arguments = dataset.take, dataset.labels
+    return fit(
+        network, Batches(*arguments, parts["train"], options.batch_size, options.seed, options.augment),
+        Batches(*arguments, parts["validation"], options.batch_size), epochs=options.epochs,
+        patience=options.patience, learning_rate=options.learning_rate * FINE_TUNING_RATE,
+        class_weights=class_weights, to_beat=to_beat,
+    )  # fmt: skip
+
+
+def continued(history: History, later: History) -> History:
+    """Both, one after the other; `later` is empty when it was interrupted in its first epoch."""
+    return {name: values + later.get(name, []) for name, values in history.items()}

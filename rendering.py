@@ -1,0 +1,72 @@
+"""Results and errors -> the page, or JSON for those who ask for it."""
+
+from collections.abc import Sequence
+
+from flask import Response, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from classifier.contract import Network
+from examples import Examples
+from problems import Problem, problem, wants_json
+from results import Result
+from settings import Settings
+
+MAX_SUGGESTIONS = 50
+
+
+class Rendering:
+    """What every page shows besides its results: the form, the model, the examples."""
+
+    def __init__(self, model: Network, settings: Settings, examples: Examples, threshold: float) -> None:
+        self._model = model
+        self._settings = settings
+        self._examples = examples
+        self._threshold = threshold
+        labels = [label.name for label in model.labels]
+        self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # of what a photo may show instead
+
+    def failed(self, error: Exception) -> Response:
+        """Any error at all, as a problem document or on the page with its sentence and the form."""
+        told = problem(error)
+        response = problem_json(told.as_json()) if wants_json(request) else self.page([Result(error=told)])
+        with_status(response, told)
+        if isinstance(error, HTTPException):  # such as the Allow of a 405
+            response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
+        return response
+
+    def answered(self, results: Sequence[Result], model: str | None = None) -> Response:
+        """200 when at least one photo was answered, else the status of the first error."""
+        errors = [result.error for result in results if result.error]
+        failed = errors[0] if len(errors) == len(results) else None
+        document = {"model": model or self._model.name, "results": [result.as_json() for result in results]}
+        if not wants_json(request):
+            response = self.page(results)
+        elif failed:
+            response = problem_json(failed.as_json() | document)
+        else:
+            response = jsonify(document)
+        if failed:
+            with_status(response, failed)
+        response.cache_control.no_store = True
+        return response
+
+    def page(self, results: Sequence[Result] = (), notice: str | None = None) -> Response:
+        context = {"model": self._model, "settings": self._settings, "results": results, "notice": notice}
+        own = {
+            "examples": self._examples.names(),
+            "threshold": self._threshold,
+            "suggestions": self._suggestions,
+            "why": request.args.get("why", type=int),
+        }
+        return make_response(render_template("index.html", **context, **own))
+
+
+def problem_json(document: dict[str, object]) -> Response:
+    response = jsonify(document)
+    response.mimetype = "application/problem+json"
+    return response
+
+
+def with_status(response: Response, told: Problem) -> None:
+    response.status_code = told.status
+    response.headers.update(told.headers)

@@ -1,0 +1,501 @@
+"""What static/site.js makes of the form, in Chromium, with the toy model behind it."""
+
+import base64
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from conftest import ToyModel, encoded, picture, textured
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from app import create_app
+from classifier.engine import Engine
+from classifier.errors import Unavailable
+from classifier.uploads import Uploads
+from settings import ROOT, Settings
+
+CHROMIUM = shutil.which("chromium")
+ORIENTATION = 0x0112  # the EXIF tag
+ROTATED_RIGHT = 6
+RESULT = "article.result:not(.pending)"
+REFUSED = "[role=alert]:visible"
+PLACE = """(element) => {
+    const {x, y, width, height} = element.getBoundingClientRect();
+    return [x, y + scrollY, width, height];
+}"""
+FILES_OF_EVENT = """([type, files]) => {
+    const transfer = new DataTransfer();
+    for (const {name, mimeType, content} of files) {
+        const bytes = Uint8Array.from(atob(content), (char) => char.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, {type: mimeType}));
+    }
+    const options = {bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer};
+    document.body.dispatchEvent(new (type === 'paste' ? ClipboardEvent : DragEvent)(type, options));
+}"""
+
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt-get install chromium)")
+
+
+class SpyingEngine(Engine):
+    """Keeps what arrives, can be made to wait, and refuses as often as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(ToyModel())
+        self.forget()
+
+    def forget(self) -> None:
+        self.arrived: list[bytes] = []
+        self.refusals = 0
+        self.at_once = self.most_at_once = 0
+        self.open = threading.Event()
+        self.open.set()
+
+    def classify(self, files):
+        self.arrived += files
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
+        self.open.wait(10)
+        self.at_once -= 1
+        return super().classify(files)
+
+    def check_room(self):
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("More photos are waiting than can be answered in time; please try again shortly.")
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *args):
+        pass
+
+
+@contextmanager
+def served(engine: Engine, uploads: Path, keep_hours: float) -> Iterator[str]:
+    """The address of a running site."""
+    settings = Settings(uploads=uploads, keep_hours=keep_hours)
+    app = create_app(engine, settings, Uploads(uploads, keep_hours))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """An address, and the engine that answers there."""
+    engine = SpyingEngine()
+    with served(engine, tmp_path_factory.mktemp("uploads"), keep_hours=1) as url:
+        yield url, engine
+
+
+@pytest.fixture
+def site_that_keeps_nothing(tmp_path):
+    with served(Engine(ToyModel()), tmp_path, keep_hours=0) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(site):
+    site[1].forget()
+    yield site[1]
+    site[1].open.set()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # --no-sandbox: CI runs as root.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(site, engine, browser):
+    """Opens the page with the options of a browser context; in the end nothing may have been complained about."""
+    contexts, complaints = [], []
+
+    def complain(message):
+        if not message.text.startswith("Failed to load resource"):  # what Chromium says of a 4xx or an interruption
+            complaints.append(message.text)
+
+    def open(url: str = site[0], **options) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", complain)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith((url, "data:")) or complaints.append(asked.url))
+        page.goto(url)
+        return page
+
+    yield open
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def file(name: str = "photo.png", content: bytes | None = None, type: str = "image/png") -> dict:
+    return {"name": name, "mimeType": type, "buffer": picture() if content is None else content}
+
+
+def colours(*names: str) -> list[dict]:
+    return [file(f"{name}.png", picture(name)) for name in names]
+
+
+def choose(page: Page, *files: dict) -> None:
+    page.set_input_files("#fileImage", files)
+    page.wait_for_function(
+        "n => document.querySelectorAll('.chosen canvas, .chosen .bare').length === n", arg=len(files)
+    )
+
+
+def dispatch(page: Page, type: str, *files: dict) -> None:
+    contents = [file | {"content": base64.b64encode(file["buffer"]).decode(), "buffer": None} for file in files]
+    page.evaluate(FILES_OF_EVENT, [type, contents])
+
+
+def predict(page: Page) -> None:
+    page.click("button:text('Predict')")
+
+
+def wait_for_all(page: Page) -> None:
+    page.wait_for_selector("button:text('Predict'):enabled")
+
+
+def answer(page: Page, *files: dict) -> None:
+    choose(page, *files)
+    predict(page)
+    wait_for_all(page)
+
+
+def photograph(size: tuple[int, int] = (2400, 1600)) -> Image.Image:
+    """Textured, and with noise, so that its JPEG is as large as a camera's."""
+    noise = Image.effect_noise(size, 60)
+    return Image.blend(textured(size), Image.merge("RGB", [noise] * 3), 0.3)
+
+
+def arrived(engine: SpyingEngine) -> Image.Image:
+    (sent,) = engine.arrived
+    return Image.open(BytesIO(sent))
+
+
+def test_a_chosen_photo_is_shown_answered_and_has_its_address(page):
+    choose(page, *colours("lime"))
+    assert page.locator(".chosen canvas").bounding_box()["height"] > 50
+    predict(page)
+    page.wait_for_url(re.compile("/results/[0-9a-f]{32}$"))
+    assert page.locator(f"{RESULT} h2").inner_text() == "The image you uploaded is an Egyptian cat (99.22%)"
+    assert page.locator(f"{RESULT} img").evaluate("image => image.naturalWidth") == 320
+    assert page.title().startswith("Egyptian cat")
+    assert page.locator(".chosen li").count() == 0
+
+
+def test_the_address_shows_the_same_again_and_back_brings_the_form(page, site):
+    answer(page, *colours("lime"))
+    page.reload()
+    assert "an Egyptian cat" in page.locator(f"{RESULT} h2").inner_text()
+    page.go_back()
+    page.wait_for_selector("#answers:empty, #answers:not(:has(article))", state="attached")
+    assert page.url == site[0]
+    answer(page, *colours("blue"))
+    page.go_back()
+    page.wait_for_selector("#answers:not(:has(article))", state="attached")
+    assert page.url == site[0]
+
+
+def test_a_jump_within_the_page_keeps_what_was_chosen(page):
+    choose(page, *colours("red"))
+    page.evaluate("location.hash = 'main'")
+    page.go_back()
+    assert page.locator(".chosen canvas").count() == 1
+
+
+def test_dropped_and_pasted_photos_join_the_chosen_ones_and_can_be_removed(page, engine):
+    choose(page, *colours("red"))
+    dispatch(page, "dragover", *colours("lime"))
+    assert page.locator("body.dropping").count() == 1
+    dispatch(page, "drop", *colours("lime"))
+    assert page.locator("body.dropping").count() == 0
+    dispatch(page, "paste", *colours("blue"))
+    assert page.locator(".chosen .filename").all_inner_texts() == ["red.png", "lime.png", "blue.png"]
+    assert "blue.png" in page.locator("#said").inner_text()
+    page.get_by_role("button", name="Remove red.png").press("Enter")
+    predict(page)
+    wait_for_all(page)
+    assert sorted(engine.arrived) == sorted([picture("lime"), picture("blue")])
+
+
+def test_dragging_away_ends_the_drop_state_and_text_never_begins_it(page):
+    dispatch(page, "dragover")
+    assert page.locator("body.dropping").count() == 0
+    dispatch(page, "dragover", file())
+    dispatch(page, "dragleave", file())
+    assert page.locator("body.dropping").count() == 0
+
+
+def test_answers_stand_in_the_order_of_choice_and_are_all_told(page):
+    names = ["blue", "red", "lime", "red", "blue"]
+    answer(page, *colours(*names))
+    assert page.locator(f"{RESULT} .filename").all_inner_texts() == [f"{name}.png" for name in names]
+    assert page.url.endswith("/")
+    said = page.locator("#said").inner_text()
+    assert "red.png: The image you uploaded is a red fox" in said
+    assert said.count("The image you uploaded is") == 5
+
+
+def test_two_answers_are_asked_for_at_a_time(page, engine):
+    engine.open.clear()
+    choose(page, *colours("blue", "red", "lime"))
+    predict(page)
+    page.wait_for_function("() => document.body.innerText.match(/Being looked at/g)?.length === 2")
+    assert page.locator(".pending .state").last.inner_text().startswith("Waiting")
+    engine.open.set()
+    wait_for_all(page)
+    assert engine.most_at_once == 2
+    assert page.locator(RESULT).count() == 3
+
+
+def test_a_broken_photo_among_good_ones_has_its_error_in_its_place(page):
+    answer(page, *colours("red"), file("broken.png", picture()[:90]), file("notes.txt", b"words"), *colours("blue"))
+    texts = page.locator("#answers > *").all_inner_texts()
+    assert "red fox" in texts[0]
+    assert texts[1].startswith("broken.png: This image is damaged or incomplete")
+    assert texts[2].startswith("notes.txt: This file is not an image")
+    assert "blue jay" in texts[3]
+    assert page.locator(REFUSED).count() == 2
+    assert page.get_by_role("button", name="Retry").count() == 0
+
+
+def test_answers_that_are_not_kept_share_no_ids(open_page, site_that_keeps_nothing):
+    page = open_page(site_that_keeps_nothing)
+    answer(page, *colours("red", "blue"))
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
+    assert len(ids) == len(set(ids))
+    assert page.get_by_role("progressbar", name="blue jay").count() == 2
+    assert page.locator(f"{RESULT} img").last.evaluate("image => image.naturalWidth") == 320
+
+
+def test_while_it_is_asked_for_a_photo_has_its_card_with_its_progress(page, engine):
+    engine.open.clear()
+    choose(page, *colours("red", "lime"))
+    predict(page)
+    page.wait_for_selector("text=Being looked at")
+    card = page.locator("article.pending[aria-busy=true]").first
+    assert card.get_by_role("progressbar", name="Sent").is_visible()
+    assert card.locator("progress").evaluate("bar => bar.value") == 1
+    before = card.locator("canvas").evaluate(PLACE)
+    assert page.locator("button:text('Predict')").is_disabled()
+    engine.open.set()
+    wait_for_all(page)
+    assert page.locator(f"{RESULT} img").first.evaluate(PLACE) == pytest.approx(before, abs=1)
+
+
+def test_the_preview_stays_until_the_picture_of_the_answer_is_there(page):
+    held = []
+    page.route("**/image", lambda route: held.append(route))
+    choose(page, *colours("red"))
+    predict(page)
+    while not held:  # Playwright calls back only while one of its calls runs
+        page.evaluate("new Promise(requestAnimationFrame)")
+    assert page.locator("article.pending canvas").is_visible()
+    held[0].continue_()
+    wait_for_all(page)
+    assert page.locator(f"{RESULT} img").evaluate("image => image.complete")
+
+
+def test_in_the_end_the_first_answer_has_the_focus(page):
+    choose(page, file("notes.txt", b"words"), *colours("red"))
+    page.focus("button:text('Predict')")
+    page.keyboard.press("Enter")
+    wait_for_all(page)
+    assert page.evaluate("document.activeElement.textContent").startswith("The image you uploaded is a red fox")
+
+
+def test_focus_stays_where_the_visitor_took_it(page, engine):
+    engine.open.clear()
+    choose(page, *colours("red"))
+    predict(page)
+    page.focus("#fileImage")
+    engine.open.set()
+    wait_for_all(page)
+    assert page.evaluate("document.activeElement.id") == "fileImage"
+
+
+def test_a_large_photo_is_reduced_and_keeps_its_name(page, engine):
+    large = encoded(photograph(), "JPEG", quality=95)
+    answer(page, file("large.png", large))
+    image = arrived(engine)
+    assert (image.format, image.size) == ("JPEG", (1024, 683))
+    assert len(engine.arrived[0]) < len(large) / 4
+    assert page.locator(f"{RESULT} .filename").inner_text() == "large.png"
+
+
+def test_a_reduced_photo_is_upright_and_what_was_transparent_is_white(page, engine):
+    exif = Image.Exif()
+    exif[ORIENTATION] = ROTATED_RIGHT
+    turned = photograph()
+    turned.paste("red", (0, 0, 2400, 400))
+    answer(page, file("turned.jpg", encoded(turned, "JPEG", exif=exif, quality=95), "image/jpeg"))
+    image = arrived(engine)
+    assert image.size == (683, 1024)
+    assert ORIENTATION not in image.getexif()
+    assert image.getpixel((640, 500)) == pytest.approx((254, 0, 0), abs=8)  # the top went to the right
+
+    engine.arrived.clear()
+    clear = photograph((1200, 800)).convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 1200, 200))
+    answer(page, file("clear.png", encoded(clear)))
+    assert arrived(engine).getpixel((500, 50)) == pytest.approx((255, 255, 255), abs=3)
+
+
+def test_a_panorama_keeps_the_height_that_the_model_looks_at(page, engine):
+    answer(page, file("wide.jpg", encoded(photograph((4000, 800)), "JPEG", quality=95), "image/jpeg"))
+    assert arrived(engine).size == (2560, 512)
+
+
+UNREDUCED = {
+    "small in bytes": (encoded(textured((1600, 1200)), "JPEG"), "image/jpeg"),
+    "small in pixels": (encoded(photograph((1000, 800)), "PNG"), "image/png"),
+    "a GIF": (encoded(photograph((1400, 1000)), "GIF"), "image/gif"),
+    "unknown to the browser": (encoded(photograph((1400, 1000)), "TIFF"), "image/tiff"),
+    "cut short": (encoded(photograph(), "JPEG", quality=95)[:600_000], "image/jpeg"),
+}
+
+
+@pytest.mark.parametrize(("content", "type"), UNREDUCED.values(), ids=UNREDUCED)
+def test_other_photos_are_sent_as_they_are(page, engine, content, type):
+    answer(page, file("photo", content, type))
+    assert engine.arrived == [content]
+
+
+def test_a_busy_site_is_asked_again_once(page, engine):
+    page.clock.install()
+    engine.refusals = 1
+    choose(page, *colours("red"))
+    predict(page)
+    page.wait_for_selector("text=sent again in 2 s")
+    page.clock.run_for(2000)
+    wait_for_all(page)
+    assert page.locator(RESULT).count() == 1
+
+
+def test_a_site_that_stays_busy_says_so_and_can_be_asked_again(page, engine):
+    page.clock.install()
+    engine.refusals = 2
+    choose(page, *colours("red"))
+    predict(page)
+    page.wait_for_selector("text=sent again in 2 s")
+    page.clock.run_for(2000)
+    wait_for_all(page)
+    assert "More photos are waiting" in page.locator(REFUSED).inner_text()
+    page.click("text=Retry")
+    page.wait_for_selector(RESULT)
+
+
+def test_without_a_network_one_sentence_says_so_and_retry_works(page):
+    choose(page, *colours("red"))
+    page.context.set_offline(True)
+    predict(page)
+    wait_for_all(page)
+    assert (
+        page.locator(REFUSED).inner_text() == "The photo could not be sent; please check the connection and try again."
+    )
+    assert page.evaluate("document.activeElement.textContent") == "Retry"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article[aria-busy=false]")
+    assert page.locator(REFUSED).count() == 1
+    page.context.set_offline(False)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/results/"))
+    assert page.locator(REFUSED).count() == 0
+    assert page.evaluate("document.activeElement.tagName") == "H2"
+
+
+def test_a_phone_takes_photos_with_and_without_javascript(open_page, engine):
+    for script in (True, False):
+        page = open_page(has_touch=True, java_script_enabled=script)
+        assert page.locator("#camera").is_visible()
+        page.set_input_files("#camera", [file("taken.png", picture("lime"))])
+        assert page.locator(".chosen li").count() == page.locator("#fileImage").evaluate("input => input.files.length")
+        assert page.locator("#camera").evaluate("input => input.files.length") == (0 if script else 1)
+        predict(page)
+        page.wait_for_selector(RESULT)
+    assert engine.arrived == [picture("lime")] * 2
+
+
+def test_a_desk_has_no_camera_to_take(page):
+    assert not page.locator("#camera").is_visible()
+    assert not page.evaluate("document.querySelector('form.upload').checkValidity()")
+
+
+def test_without_javascript_the_form_answers(open_page):
+    page = open_page(java_script_enabled=False)
+    page.set_input_files("#fileImage", [*colours("red", "blue"), file("notes.txt", b"words")])
+    predict(page)
+    assert page.locator(f"{RESULT} h2").count() == 2
+    assert page.locator(REFUSED).inner_text().startswith("notes.txt: ")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_overflows_a_narrow_page(open_page, engine, scheme):
+    page = open_page(viewport={"width": 320, "height": 640}, color_scheme=scheme)
+    width = "document.documentElement.scrollWidth"
+    choose(page, *colours("red"), file("a-name-without-any-place-to-break-it-" * 3, b"words"))
+    assert page.evaluate(width) <= 320
+    engine.open.clear()
+    predict(page)
+    page.wait_for_selector("article.pending")
+    assert page.evaluate(width) <= 320
+    engine.open.set()
+    wait_for_all(page)
+    assert page.evaluate(width) <= 320
+
+
+@pytest.mark.parametrize(("motion", "animation"), [("reduce", "none"), ("no-preference", "waiting")])
+def test_motion_only_for_those_who_do_not_mind(open_page, engine, motion, animation):
+    page = open_page(reduced_motion=motion)
+    engine.open.clear()
+    choose(page, *colours("red"))
+    predict(page)
+    assert (
+        page.locator("article.pending .state").evaluate("state => getComputedStyle(state).animationName") == animation
+    )
+    engine.open.set()
+    wait_for_all(page)
+
+
+def test_script_and_style_stay_small():
+    assert (ROOT / "static/site.js").stat().st_size <= 10_240
+    assert (ROOT / "static/site.css").stat().st_size <= 8192
+
+
+def test_why_is_laid_over_the_picture_and_taken_away_again(page):
+    choose(page, *colours("red", "lime"))
+    predict(page)
+    wait_for_all(page)
+    second = page.locator("article.result").nth(1)
+    address = page.url
+    for index in (0, 1):
+        second.locator("a.why").nth(index).click()
+        assert second.locator("img.heat").get_attribute("src").endswith(f"/why?class={(1, 0)[index]}")
+        assert second.locator("a.why[aria-current]").count() == 1
+    second.locator("a.why").nth(1).click()
+    assert page.locator("img.heat").count() == 0
+    assert page.url == address
