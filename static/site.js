@@ -1,5 +1,4 @@
-/* Makes the form better; without this it does everything by itself. Its own file input holds the photos to be sent.
-   What an answer looks like is up to the server: its page is asked for, and the result taken out of it. */
+/* Makes the form better, which does everything without this, too. Answers are rendered by the server. */
 
 const AT_ONCE = 2; // photos on their way
 const LARGE_BYTES = 500_000;
@@ -16,7 +15,7 @@ const button = form.querySelector("[type=submit]");
 const chosen = form.querySelector(".chosen");
 const answers = document.querySelector("#answers");
 const said = document.querySelector("#said");
-let address = location.pathname; // of what is shown
+let address = location.pathname;
 let count = 0; // of answers
 
 /* Choosing */
@@ -89,7 +88,7 @@ async function prepare(file) {
     bitmap.close();
     return photo;
   } catch {
-    return { body: file }; // the server may know better
+    return { body: file };
   }
 }
 
@@ -108,7 +107,7 @@ async function reduced(bitmap, file) {
   return small && small.size < file.size ? small : file;
 }
 
-/* The scale that leaves what the server keeps and its model looks at. */
+/* What the server keeps and its model looks at. */
 function enough({ width, height }) {
   const shorter = Number(form.dataset.shorter ?? Infinity);
   return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
@@ -209,14 +208,14 @@ async function show({ file, card }, article, title) {
   const heading = article.querySelector("h2");
   heading.tabIndex = -1;
   giveOwnIds(article);
-  const picture = article.querySelector("img").decode().catch(() => {}); // so that nothing jumps
+  const picture = article.querySelector("img").decode().catch(() => {});
   await Promise.race([picture, seconds(PATIENCE_S)]);
   card.replaceWith(article);
   say(alone ? heading.textContent : `${file.name}: ${heading.textContent}`);
   if (alone) goTo(article.querySelector('a[href*="/results/"]'), title);
 }
 
-/* Each answer is from a page of its own; two may use the same ids. */
+/* Two answers may use the same ids. */
 function giveOwnIds(article) {
   count += 1;
   for (const name of ["id", "for", "list", "aria-labelledby", "aria-describedby"]) {
@@ -268,6 +267,11 @@ function toggleHeat(event) {
   card.querySelector(".picture").append(Object.assign(new Image(), heat));
 }
 
+function copyLink({ target }) {
+  if (!target.matches(".copy")) return;
+  navigator.clipboard.writeText(target.previousElementSibling.href).then(() => (target.textContent = "Copied"));
+}
+
 /* Events */
 
 function drag(event) {
@@ -295,6 +299,7 @@ camera.addEventListener("change", () => add(camera.files));
 input.addEventListener("change", showChosen);
 form.addEventListener("submit", send);
 answers.addEventListener("click", toggleHeat);
+answers.addEventListener("click", copyLink);
 // Not reload(), which would send the form again that made the page.
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 
