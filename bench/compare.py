@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from overhead import jpeg
-from serving import ROOT, free_port, gunicorn, multipart, run_together
+from serving import ROOT, children, free_port, gunicorn, multipart, resident_mb, run_together
 
 sys.path.append(str(ROOT))  # this runs in the peers' environment, where the site is not installed
 
@@ -222,13 +222,7 @@ def request(
 
 def tree(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(descendant for child in children for descendant in tree(int(child)))]
-
-
-def resident_mb(pid: int) -> float:
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) / 1000
+    return [pid, *(descendant for child in children(pid) for descendant in tree(child))]
 
 
 def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:

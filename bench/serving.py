@@ -31,14 +31,22 @@ class Site:
     @property
     def worker(self) -> int:
         """The process id of the one worker, the process that holds the model."""
-        pid = self.master.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return children(self.master.pid)[0]
 
     def resident_mb(self) -> float:
         """How much memory the worker holds now, in MB."""
-        status = Path(f"/proc/{self.worker}/status").read_text().splitlines()
-        (line,) = [line for line in status if line.startswith("VmRSS")]
-        return int(line.split()[1]) / 1000
+        return resident_mb(self.worker)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def resident_mb(pid: int) -> float:
+    """How much memory a process holds now, in MB."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1000
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from classifier.contract import Prediction
 from classifier.engine import Engine
 from classifier.errors import ClassifierError, DataError
+from classifier.progress import progress
 from classifier.training import dataset
 
 AT_ONCE = 64  # photos on their way; as many as fill the largest batch while others are decoded
@@ -44,10 +44,9 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 def predict(engine: Engine, paths: Sequence[Path]) -> Iterator[Row]:
     """A row for every file, in order, as they come; the engine batches them. Memory does not grow with their number."""
-    console = Console(stderr=True)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         rows = (row for some in slices(paths, 4 * AT_ONCE) for row in pool.map(lambda path: row_of(engine, path), some))
-        yield from track(rows, "Predicting", len(paths), console=console, disable=not console.is_terminal)
+        yield from progress(rows, "Predicting", len(paths))
 
 
 def slices(paths: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:

@@ -1,6 +1,7 @@
 """A site with a toy model: it answers by the average colour, so every test can tell what it must say."""
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,9 @@ from settings import Settings
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 
+CHROMIUM = shutil.which("chromium")
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt-get install chromium)")
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data (real weights and photos) here")
 
 
@@ -79,6 +83,17 @@ def make_client(settings: Settings):
 @pytest.fixture
 def client(make_client) -> FlaskClient:
     return make_client()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # --no-sandbox: CI runs as root.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
 
 
 def post(client: FlaskClient, *files: bytes | tuple[bytes, str], json: bool = False):

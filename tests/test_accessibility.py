@@ -1,20 +1,18 @@
 """axe-core finds nothing that keeps people out, in any state of the page, light and dark."""
 
-import shutil
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ToyModel, picture
+from conftest import ToyModel, needs_chromium, picture
 from werkzeug.serving import make_server
 
 from app import create_app
 from classifier.engine import Engine
 from classifier.uploads import Uploads
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (Debian: apt-get install chromium)")
+pytestmark = needs_chromium
 
 
 class DoubtfulModel(ToyModel):
@@ -29,16 +27,6 @@ class DoubtfulModel(ToyModel):
 @pytest.fixture(scope="module", params=["light", "dark"])
 def scheme(request):
     return request.param
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

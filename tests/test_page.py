@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import ToyModel, encoded, picture, textured
+from conftest import ToyModel, encoded, needs_chromium, picture, textured
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
@@ -21,7 +20,6 @@ from classifier.errors import Unavailable
 from classifier.uploads import Uploads
 from settings import ROOT, Settings
 
-CHROMIUM = shutil.which("chromium")
 ORIENTATION = 0x0112  # the EXIF tag
 ROTATED_RIGHT = 6
 RESULT = "article.result:not(.pending)"
@@ -40,7 +38,7 @@ FILES_OF_EVENT = """([type, files]) => {
     document.body.dispatchEvent(new (type === 'paste' ? ClipboardEvent : DragEvent)(type, options));
 }"""
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt-get install chromium)")
+pytestmark = needs_chromium
 
 
 class SpyingEngine(Engine):
@@ -110,15 +108,6 @@ def engine(site):
     site[1].forget()
     yield site[1]
     site[1].open.set()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        # --no-sandbox: CI runs as root.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -385,25 +374,24 @@ def test_other_photos_are_sent_as_they_are(page, engine, content, type):
     assert engine.arrived == [content]
 
 
-def test_a_busy_site_is_asked_again_once(page, engine):
+def ask_a_busy_site(page: Page, engine: SpyingEngine, refusals: int) -> None:
+    """Send a photo, which is refused and sent again after the time that the site asks for."""
     page.clock.install()
-    engine.refusals = 1
+    engine.refusals = refusals
     choose(page, *colours("red"))
     predict(page)
     page.wait_for_selector("text=sent again in 2 s")
     page.clock.run_for(2000)
     wait_for_all(page)
+
+
+def test_a_busy_site_is_asked_again_once(page, engine):
+    ask_a_busy_site(page, engine, refusals=1)
     assert page.locator(RESULT).count() == 1
 
 
 def test_a_site_that_stays_busy_says_so_and_can_be_asked_again(page, engine):
-    page.clock.install()
-    engine.refusals = 2
-    choose(page, *colours("red"))
-    predict(page)
-    page.wait_for_selector("text=sent again in 2 s")
-    page.clock.run_for(2000)
-    wait_for_all(page)
+    ask_a_busy_site(page, engine, refusals=2)
     assert "More photos are waiting" in page.locator(REFUSED).inner_text()
     page.click("text=Retry")
     page.wait_for_selector(RESULT)

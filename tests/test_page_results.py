@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from test_page import RESULT, browser, choose, colours, engine, open_page, predict, pytestmark, site, wait_for_all
+from test_page import RESULT, choose, colours, engine, open_page, predict, pytestmark, site, wait_for_all
 
-__all__ = ["browser", "engine", "open_page", "pytestmark", "site"]  # fixtures
+__all__ = ["engine", "open_page", "pytestmark", "site"]  # fixtures
 
 
 @pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])

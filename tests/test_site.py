@@ -4,19 +4,14 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 
 import pytest
-from conftest import SHARED, encoded, needs_shared, picture, textured
-from playwright.sync_api import sync_playwright
+from conftest import SHARED, encoded, needs_chromium, needs_shared, picture, textured
 from serving import ROOT, free_port, gunicorn, running
 
-CHROMIUM = shutil.which("chromium")
-
 pytestmark = pytest.mark.tensorflow
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt-get install chromium)")
 
 
 def curl(*args):
@@ -42,15 +37,6 @@ def site(log, uploads):
         environ["CLASSIFIER_LABELS"] = str(SHARED / "imagenet_class_index.json")
     with log.open("wb") as file, running(environ, file) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        # --no-sandbox: CI runs as root.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def add_train(commands: Any) -> None:
     for name, default, row in options_table():
         kind = {"action": "store_true"} if default is False else {"type": row.get("parse", type(default))}
         choices = {"choices": row["choices"]} if "choices" in row else {}
-        help = row["help"] + ("" if default is False or default is None else f" ({default})")
+        help = row["help"] + ("" if default is False else f" ({default})")
         command.add_argument(f"--{name.replace('_', '-')}", default=default, help=help, **kind, **choices)
 
 

@@ -1,6 +1,7 @@
 """A folder with a folder of photos per class -> pixels and labels, read exactly as serving reads them."""
 
 import hashlib
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,11 +12,10 @@ from tempfile import TemporaryFile
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from classifier import images
 from classifier.errors import BrokenImage, ClassifierError, DataError, TooLarge
+from classifier.progress import progress
 
 # Folders that divide the photos already, and the part that each stands for.
 PARTS = {
@@ -25,6 +25,8 @@ PARTS = {
 }  # fmt: skip
 MAX_BYTES = 200 * 10**6  # what is larger is a video, say, and no photo
 NOT_PHOTOS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # what file managers leave; so are hidden files
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,6 +67,11 @@ class Dataset:
     def take(self, indices: np.ndarray) -> np.ndarray:
         """The pixels of some photos: uint8 (len(indices), height, width, 3)."""
         return np.asarray(self.pixels[self.rows[indices]])
+
+    def tell_rejected(self) -> None:
+        """Log which files are left out, and why."""
+        for path, reason in self.rejected:
+            log.warning("Left out: %s: %s", path, reason)
 
     def subset(self, indices: Iterable[int], rejected: Iterable[Rejected] = ()) -> "Dataset":
         """The same dataset with only some of its photos."""
@@ -174,10 +181,8 @@ def without_duplicates(dataset: Dataset) -> Dataset:
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], doing: str) -> list[Result]:
     """`function` of every item, in order, on all cores, with a progress bar on a terminal."""
-    console = Console(stderr=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(function, items)
-        return list(track(results, doing, len(items), console=console, disable=not console.is_terminal))
+        return list(progress(pool.map(function, items), doing, len(items)))
 
 
 def subfolders(folder: Path) -> dict[str, Path]:

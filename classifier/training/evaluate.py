@@ -47,8 +47,7 @@ def predict(model: Model, photos: Dataset, indices: np.ndarray) -> np.ndarray:
 
 def untouched(photos: Dataset, parts: dict[str, str]) -> Dataset:
     """The photos that the model has not learned from. Raises DataError when there is none."""
-    for path, reason in photos.rejected:
-        log.warning("Left out: %s: %s", path, reason)
+    photos.tell_rejected()
     seen = [parts.get(digest, "test") != "test" for digest in photos.digests]
     if any(seen):
         log.warning("%d photos are left out, as the model was trained with them.", sum(seen))

@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from classifier import folder, images
@@ -32,16 +31,16 @@ class Trained:
     history: History
 
 
-def write(part: Path, trained: Trained, network: keras.Model, scores: np.ndarray) -> dict[str, Any]:
+def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
     """Fill a model folder; `scores`, (n, classes), are the probabilities of the test photos. Returns their metrics."""
     photos, test = trained.photos, trained.parts["test"]
     labels = photos.labels[test]
     majority = int(np.bincount(photos.labels[trained.parts["train"]]).argmax())
     found = scoring.measure(scores, labels, photos.classes, majority, trained.threshold)
-    folder.write(part, network, card(trained, found))
-    write_split(part / folder.SPLIT, photos, trained.parts)
-    write_examples(part / folder.EXAMPLES, [photos.photos[i].path for i in test], trained.options.examples)
     paths = [photos.photos[i].path for i in test]
+    folder.write(part, trained.model.network, card(trained, found))
+    write_split(part / folder.SPLIT, photos, trained.parts)
+    write_examples(part / folder.EXAMPLES, paths, trained.options.examples)
     report.write(
         part, trained.model.name, found, photos.classes, scores, labels, paths, trained.history, facts(trained)
     )

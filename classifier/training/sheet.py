@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from classifier import images
 from classifier.errors import ClassifierError
 from classifier.training.check import printable
-from classifier.training.dataset import Photo
+from classifier.training.dataset import Photo, content
 
 SIDE, GAP, TITLE = 112, 8, 208  # pixels: a thumbnail's side, the space around it, the width of a class' name
 ROW = SIDE + GAP
@@ -48,8 +48,8 @@ def thumbnails(photos: Sequence[Photo], rng: np.random.Generator) -> Iterator[Im
     """Squares of the photos in random order; those that cannot be read are left out."""
     for i in rng.permutation(len(photos)):
         try:
-            image = images.read(photos[i].path.read_bytes(), (SIDE, SIDE))
-        except (OSError, ClassifierError):
+            image = images.read(content(photos[i].path), (SIDE, SIDE))
+        except ClassifierError:
             continue
         yield Image.fromarray(images.to_pixels(image, (SIDE, SIDE)))
 

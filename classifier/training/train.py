@@ -43,13 +43,12 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
     tell(photos, parts)
     with folder.replaced(output) as part:
         logits, history = learn(photos, parts, options)
-        network = with_softmax(logits, "classifier")
-        model = Model(output.name, network, [Label("", name) for name in photos.classes])
+        model = Model(output.name, with_softmax(logits, "classifier"), [Label("", name) for name in photos.classes])
         threshold = confidence_threshold(
             predict(model, photos, parts["validation"]), photos.labels[parts["validation"]]
         )
         trained = Trained(model, threshold, photos, parts, options, history)
-        return record.write(part, trained, network, predict(model, photos, parts["test"]))
+        return record.write(part, trained, predict(model, photos, parts["test"]))
 
 
 def completed(options: Options) -> Options:
@@ -65,8 +64,7 @@ def completed(options: Options) -> Options:
 def tell(photos: Dataset, parts: Parts) -> None:
     counts = ", ".join(f"{len(indices)} {part}" for part, indices in parts.items())
     log.info("%d photos of %d classes: %s.", len(photos.photos), len(photos.classes), counts)
-    for path, reason in photos.rejected:
-        log.warning("Left out: %s: %s", path, reason)
+    photos.tell_rejected()
 
 
 def learn(photos: Dataset, parts: Parts, options: Options) -> tuple[keras.Model, History]:

@@ -2,10 +2,9 @@
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from classifier import backend
+from classifier.progress import progress
 from classifier.training import recipes
 from classifier.training.backbone import backbone
 from classifier.training.dataset import Dataset
@@ -51,10 +50,9 @@ def training_photos(dataset: Dataset, parts: Parts, options: Options) -> list[Ba
 def features(base: keras.Model, sources: list[Batches]) -> tuple[np.ndarray, np.ndarray]:
     """What the backbone makes of all photos: float32 (n, channels), and their labels, int (n,)."""
     run = backend.compiled(base)
-    console = Console(stderr=True)
     steps = [(source, i) for source in sources for i in range(len(source))]
     found = []
-    for source, i in track(steps, f"Features by {base.name}", console=console, disable=not console.is_terminal):
+    for source, i in progress(steps, f"Features by {base.name}", len(steps)):
         pixels, labels = source[i]
         found.append((run(pixels), labels))
     return np.concatenate([values for values, _ in found]), np.concatenate([labels for _, labels in found])
