@@ -13,6 +13,7 @@ from classifier.errors import ClassifierError, Unavailable
 from classifier.feedback import Feedback
 from classifier.images import READABLE
 from classifier.uploads import Uploads
+from compression import compressed
 from drain import Drain
 from examples import Examples, examples_of
 from forms import InMemoryRequest, sent_photos
@@ -70,6 +71,7 @@ def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     app.extensions["engine"] = engine
     app.register_error_handler(Exception, rendering.failed)
     app.after_request(with_common_headers)
+    app.after_request(compressed)
     return app
 
 

@@ -288,12 +288,25 @@ def test_while_it_is_asked_for_a_photo_has_its_card_with_its_progress(page, engi
     page.wait_for_selector("text=Being looked at")
     card = page.locator("article.pending[aria-busy=true]").first
     assert card.get_by_role("progressbar", name="Sent").is_visible()
-    assert card.locator("progress").evaluate("bar => bar.value") == 1
+    assert card.get_by_role("progressbar", name="Sent").evaluate("bar => bar.value") == 1
     before = card.locator("canvas").evaluate(PLACE)
     assert page.locator("button:text('Predict')").is_disabled()
     engine.open.set()
     wait_for_all(page)
     assert page.locator(f"{RESULT} img").first.evaluate(PLACE) == pytest.approx(before, abs=1)
+
+
+@pytest.mark.parametrize("width", [320, 360, 412, 600, 768, 1280])
+def test_nothing_moves_when_the_answer_comes(open_page, engine, width):
+    page = open_page(viewport={"width": width, "height": 900})
+    engine.open.clear()
+    choose(page, *colours("red", "lime"))
+    predict(page)
+    page.wait_for_selector("text=Being looked at")
+    before = page.locator("form.upload").evaluate(PLACE)
+    engine.open.set()
+    wait_for_all(page)
+    assert page.locator("form.upload").evaluate(PLACE) == pytest.approx(before, abs=8)
 
 
 def test_the_preview_stays_until_the_picture_of_the_answer_is_there(page):
