@@ -4,8 +4,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
+
+from limits import parse_many
 
 from classifier.errors import StartupError
 
@@ -44,6 +47,24 @@ def text(value: str) -> str:
 def path(value: str) -> Path:
     """a path"""
     return Path(value).absolute()
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """names with commas between them"""
+    return tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """addresses or networks with commas between them"""
+    for name in listed(value):
+        ip_network(name)
+    return listed(value)
+
+
+def rate(value: str) -> str:
+    """a rate, such as 60/minute or 5/second"""
+    parse_many(value)
+    return value
 
 
 def setting(default: Any, parse: Callable[[str], Any], help: str, shown: str | None = None) -> Any:
@@ -89,6 +110,19 @@ class Settings:
     uploads: Path = setting(ROOT / "uploads", path, "the folder where answered photos are kept", shown="uploads")
     keep_hours: float = setting(24, number(float, 0, 1e6), "how long they are kept; `0` writes nothing to disk")
     keep_mb: int = setting(1024, number(int, 1, 10**9), "how much is kept, in MiB; the oldest go first")
+    proxies: int = setting(0, number(int, 0, 10), "how many reverse proxies stand before the site and are trusted")
+    trusted_hosts: tuple[str, ...] = setting(
+        (), listed, "the host names that the site answers to, `.example.org` with all below it; unset: any", "unset"
+    )
+    rate: str = setting("", rate, "how often one client may ask for an answer: `60/minute`; unset: any", shown="unset")
+    rate_storage: str = setting(
+        "memory://", text, "where asking is counted: in each process, or `redis://...` for all", shown="memory://"
+    )
+    token: str = setting("", text, "a secret that every request has to bring along; unset: none", shown="unset")
+    metrics_from: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1"), networks, "who may read `/metrics` without the token", "127.0.0.0/8,::1"
+    )
+    log_names: int = setting(0, number(int, 0, 1), "`1`: the log has the names of the sent files")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
