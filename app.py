@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Protocol
 
+import numpy as np
 from flask import Flask, Response, jsonify, request, send_file
 from flask_bootstrap import Bootstrap5
 
@@ -36,11 +37,17 @@ class Engine(Protocol):
 
     model: Network
 
-    def classify(self, files: Sequence[bytes]) -> list[Answer | ClassifierError]: ...
+    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]: ...
+
+    def classify_pixels(
+        self, pixels: Sequence[np.ndarray], top: int | None = None
+    ) -> list[Answer | ClassifierError]: ...
 
     def explain(self, file: bytes, index: int) -> Explanation: ...
 
     def check_room(self) -> None: ...
+
+    def waiting(self) -> int: ...
 
     def is_alive(self) -> bool: ...
 

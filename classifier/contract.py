@@ -37,12 +37,23 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Stages:
+    """Where an answer's time went, in seconds, and with how many photos it was run."""
+
+    decode: float
+    wait: float
+    predict: float
+    batch: int
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a photo shows, most probable first, the photo as we show it (JPEG), and how long that took."""
 
     predictions: tuple[Prediction, ...]
     preview: bytes
     seconds: float = 0.0
+    stages: Stages | None = None
 
 
 @dataclass(frozen=True)

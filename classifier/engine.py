@@ -12,7 +12,7 @@ import numpy as np
 
 from classifier import images
 from classifier.batching import Batcher, Closed, Expired, Full
-from classifier.contract import Answer, Explanation, Network, Prediction
+from classifier.contract import Answer, Explanation, Network, Prediction, Stages
 from classifier.errors import ClassifierError, NotExplainable, Unavailable
 
 log = logging.getLogger(__name__)
@@ -21,11 +21,20 @@ LET_IN_S = 5  # beyond a full batch, a request is taken when it can be answered 
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
 
 
+class Scored(NamedTuple):
+    """What the model said of a photo, and how long it took over how many."""
+
+    scores: np.ndarray  # (classes,)
+    seconds: float
+    batch: int
+
+
 class Asked(NamedTuple):
     """A photo on its way through the model."""
 
     preview: bytes
-    scores: Future[np.ndarray]  # (classes,)
+    decode_s: float
+    scored: Future[Scored]
 
 
 class Engine:
@@ -55,16 +64,25 @@ class Engine:
         self._timeout_s = timeout_s
         self._max_batch = max_batch
         self._decoding = threading.Semaphore(DECODERS)
-        self._batcher = Batcher[np.ndarray, np.ndarray](
+        self._batcher = Batcher[np.ndarray, Scored](
             self._predict, max_batch=max_batch, max_wait_s=max_wait_ms / 1000, max_waiting=max_waiting
         )
 
-    def classify(self, files: Sequence[bytes]) -> list[Answer | ClassifierError]:
-        """Answer each of `files`, in order; a file that cannot be answered has its error in its place."""
+    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
+        """Answer each of `files`, in order; a file that cannot be answered has its error in its place.
+
+        `top` is how many classes to list, if not as many as ever.
+        """
         deadline = time.monotonic() + self._timeout_s
         with self._batcher.expect():
             asked = [self._ask(file, deadline) for file in files]
-        return [self._answer(photo, deadline) if isinstance(photo, Asked) else photo for photo in asked]
+        return [self._answer(photo, deadline, top) for photo in asked]
+
+    def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
+        """As `classify`, of what the model is to look at as it is: uint8 (h, w, 3) of its size. Without previews."""
+        deadline = time.monotonic() + self._timeout_s
+        asked = [self._submit(image, b"", 0.0, deadline) for image in pixels]
+        return [self._answer(photo, deadline, top) for photo in asked]
 
     def explain(self, file: bytes, index: int) -> Explanation:
         """Where the class `index` was seen in a photo. Raises NotExplainable, or the photo's error."""
@@ -98,23 +116,35 @@ class Engine:
     def _ask(self, file: bytes, deadline: float) -> Asked | ClassifierError:
         """Decode a photo, when it is its turn, and put it in the model's queue."""
         try:
+            with in_our_words(), self._decoder(deadline):
+                started = time.monotonic()
+                image = images.read(file, self.model.size, self._resize, self._max_megapixels)
+                pixels = images.to_pixels(image, self.model.size, self._resize)
+                preview = images.to_preview(image)
+        except ClassifierError as error:
+            return error
+        return self._submit(pixels, preview, time.monotonic() - started, deadline)
+
+    def _submit(self, pixels: np.ndarray, preview: bytes, decode_s: float, deadline: float) -> Asked | ClassifierError:
+        try:
             with in_our_words():
-                with self._decoder(deadline):
-                    image = images.read(file, self.model.size, self._resize, self._max_megapixels)
-                    pixels = images.to_pixels(image, self.model.size, self._resize)
-                    preview = images.to_preview(image)
-                return Asked(preview, self._batcher.submit(pixels, deadline))
+                return Asked(preview, decode_s, self._batcher.submit(pixels, deadline))
         except ClassifierError as error:
             return error
 
-    def _answer(self, asked: Asked, deadline: float) -> Answer | ClassifierError:
+    def _answer(self, asked: Asked | ClassifierError, deadline: float, top: int | None) -> Answer | ClassifierError:
+        if isinstance(asked, ClassifierError):
+            return asked
         try:
             with in_our_words():
-                predictions = self._rank(asked.scores.result(deadline - time.monotonic()))
-            return Answer(predictions, asked.preview, time.monotonic() - (deadline - self._timeout_s))
+                scored = asked.scored.result(deadline - time.monotonic())
         except ClassifierError as error:
-            asked.scores.cancel()
+            asked.scored.cancel()
             return error
+        seconds = time.monotonic() - (deadline - self._timeout_s)
+        waited = max(0.0, seconds - asked.decode_s - scored.seconds)
+        stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
+        return Answer(self._rank(scored.scores, top or self._top), asked.preview, seconds, stages)
 
     @contextmanager
     def _decoder(self, deadline: float) -> Iterator[None]:
@@ -126,15 +156,17 @@ class Engine:
         finally:
             self._decoding.release()
 
-    def _predict(self, pixels: list[np.ndarray]) -> list[np.ndarray]:
-        """The batcher's `run`: n images of (h, w, 3) -> n times (classes,)."""
-        scores = self.model(np.stack(pixels))
+    def _predict(self, pixels: list[np.ndarray]) -> list[Scored]:
+        """The batcher's `run`: n images of (h, w, 3)."""
+        started = time.monotonic()
+        scores = self.model(np.stack(pixels))  # (n, classes)
         if not np.isfinite(scores).all():
             raise ArithmeticError("The model gave probabilities that are no numbers.")
-        return list(scores)
+        seconds = time.monotonic() - started
+        return [Scored(row, seconds, len(pixels)) for row in scores]
 
-    def _rank(self, scores: np.ndarray) -> tuple[Prediction, ...]:
-        best = np.argsort(-scores, kind="stable")[: self._top]
+    def _rank(self, scores: np.ndarray, top: int) -> tuple[Prediction, ...]:
+        best = np.argsort(-scores, kind="stable")[:top]
         labels = self.model.labels
         return tuple(Prediction(int(i), labels[i].wnid, labels[i].name, float(scores[i])) for i in best)
 

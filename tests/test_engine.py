@@ -234,3 +234,25 @@ def test_a_failing_model_is_503_and_the_next_request_works(make, settings):
         assert response.status_code == 503
         assert "nan" not in response.get_data(as_text=True)
         assert post(client, picture("lime")).status_code == 200
+
+
+def test_pixels_are_looked_at_as_they_are(make):
+    engine = make()
+    lime = np.zeros((224, 224, 3), np.uint8)
+    lime[..., 1] = 255
+    by_pixels, by_file = engine.classify_pixels([lime]), engine.classify([picture("lime")])
+    assert by_pixels[0].predictions == by_file[0].predictions
+    assert by_pixels[0].preview == b""
+
+
+def test_an_answer_lists_as_many_classes_as_asked_for(make):
+    engine = make(top=2)
+    assert [len(engine.classify([picture("lime")], top)[0].predictions) for top in (None, 1, 3)] == [2, 1, 3]
+
+
+def test_an_answer_tells_where_its_time_went(make, model):
+    (answer, other) = make().classify([picture("lime"), picture("red")])
+    stages = answer.stages
+    assert stages.batch == other.stages.batch == 2
+    assert min(stages.decode, stages.predict) > 0
+    assert stages.decode + stages.wait + stages.predict == pytest.approx(answer.seconds)
