@@ -251,7 +251,7 @@ def test_an_answer_lists_as_many_classes_as_asked_for(make):
 
 
 def test_an_answer_tells_where_its_time_went(make, model):
-    (answer, other) = make().classify([picture("lime"), picture("red")])
+    (answer, other) = make(max_wait_ms=1000).classify([picture("lime"), picture("red")])
     stages = answer.stages
     assert stages.batch == other.stages.batch == 2
     assert min(stages.decode, stages.predict) > 0
