@@ -9,7 +9,7 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo ,gpu)
 SERVE := $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install test lint bench screenshots examples lighthouse constraints clean
+.PHONY: help run demo install test lint bench screenshots examples lighthouse audit constraints clean
 
 help:  ## list what make can do
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ examples: .venv/installed  ## draw the site's example pictures again
 
 lighthouse: .venv/installed-dev  ## what Lighthouse (by npx) says of the home and result pages
 	$(BIN)/python bench/lighthouse.py
+
+audit: .venv/installed-dev  ## look all pinned versions up in the vulnerability data (needs the internet)
+	@$(PIP) pip-audit
+	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
 
 constraints:  ## pin every version again, as new as pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --all-extras --upgrade --python-version 3.11 --no-annotate pyproject.toml -o constraints.txt

@@ -1,16 +1,13 @@
 """The pages: a photo comes in through the form, the engine answers, a page or JSON goes out."""
 
-from collections.abc import Sequence
 from io import BytesIO
-from typing import Protocol
 
-import numpy as np
-from flask import Flask, Response, jsonify, request, send_file
+from flask import Flask, Response, request, send_file
 from flask_bootstrap import Bootstrap5
 
 from answers import Answers
-from classifier.contract import Answer, Explanation, Network
-from classifier.errors import ClassifierError, Unavailable
+from api import blueprint
+from classifier.contract import Engine
 from classifier.feedback import Feedback
 from classifier.images import READABLE
 from classifier.uploads import Uploads
@@ -18,6 +15,10 @@ from compression import compressed
 from drain import Drain
 from examples import Examples, examples_of
 from forms import InMemoryRequest, sent_photos
+from guard import add_guard
+from health import Health
+from metrics import Metrics
+from observing import ObservedEngine, Observer
 from rendering import Rendering
 from result_pages import ResultPages
 from results import percent, readable, sentence
@@ -32,26 +33,6 @@ SECURITY_HEADERS = {
 }
 
 
-class Engine(Protocol):
-    """What the pages need of an engine; `classifier.engine.Engine` is the real one."""
-
-    model: Network
-
-    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]: ...
-
-    def classify_pixels(
-        self, pixels: Sequence[np.ndarray], top: int | None = None
-    ) -> list[Answer | ClassifierError]: ...
-
-    def explain(self, file: bytes, index: int) -> Explanation: ...
-
-    def check_room(self) -> None: ...
-
-    def waiting(self) -> int: ...
-
-    def is_alive(self) -> bool: ...
-
-
 def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     """The site around an engine and a place to keep what it answered."""
     app = Flask(__name__)
@@ -63,6 +44,21 @@ def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     app.wsgi_app = Drain(app.wsgi_app)  # type: ignore[method-assign]
     Bootstrap5(app)
 
+    metrics = Metrics()
+    engine = ObservedEngine(engine, metrics)
+    Observer(engine, uploads, metrics, settings).add_to(app)
+    add_guard(app, settings)
+    Health(engine, uploads).add_to(app)
+    add_pages(app, engine, settings, uploads)
+    app.register_blueprint(blueprint(engine, settings))
+    app.extensions["engine"] = engine
+    app.after_request(with_common_headers)
+    app.after_request(compressed)
+    return app
+
+
+def add_pages(app: Flask, engine: Engine, settings: Settings, uploads: Uploads) -> None:
+    """The views, and the handler of every error."""
     examples = examples_of(settings)
     threshold = engine.model.threshold if settings.threshold is None else settings.threshold
     rendering = Rendering(engine.model, settings, examples, threshold)
@@ -71,15 +67,9 @@ def create_app(engine: Engine, settings: Settings, uploads: Uploads) -> Flask:
     app.add_url_rule("/", view_func=pages.home)
     app.add_url_rule("/", view_func=pages.classify, methods=["POST"])
     app.add_url_rule("/examples/<name>", view_func=pages.example)
-    app.add_url_rule("/healthz", view_func=pages.healthy)
-    app.add_url_rule("/readyz", view_func=pages.ready)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
     ResultPages(engine, uploads, feedback, answers, rendering).add_to(app)
-    app.extensions["engine"] = engine
     app.register_error_handler(Exception, rendering.failed)
-    app.after_request(with_common_headers)
-    app.after_request(compressed)
-    return app
 
 
 class Pages:
@@ -107,19 +97,6 @@ class Pages:
 
     def example(self, name: str) -> Response:
         return send_file(BytesIO(self._examples.read(name)), download_name=name, max_age=3600)
-
-    def healthy(self) -> Response:
-        """Alive: the model comes back. Not so means that this process should be replaced."""
-        if not self._engine.is_alive():
-            raise Unavailable("The model does not come back; this process has to be replaced.")
-        return jsonify(status="alive")
-
-    def ready(self) -> Response:
-        """Ready for work; the model is warm before the first request is taken."""
-        self.healthy()
-        self._engine.check_room()
-        model = self._engine.model
-        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
 
 
 def with_common_headers(response: Response) -> Response:

@@ -4,11 +4,19 @@ The model is built in the worker (no preload_app): TensorFlow does not survive a
 """
 
 import ctypes
+import logging
 import os
+import resource
+import shutil
+import stat
 import sys
+import tempfile
 import threading
 import time
+from contextlib import suppress
 from typing import Any
+
+import logs
 
 bind = "127.0.0.1:3000"
 workers = 1
@@ -21,9 +29,47 @@ graceful_timeout = 35  # above CLASSIFIER_TIMEOUT_S: what was accepted is answer
 loglevel = "info"
 control_socket_disable = True
 
+# gunicorn's worker dies when it cannot accept for want of a descriptor. A connection takes two, and other things some.
+descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+descriptors = 16_384 if descriptors == resource.RLIM_INFINITY else min(descriptors, 16_384)
+worker_connections = max(1, min(1000, (descriptors - 64) // 2))
+with suppress(OSError, ValueError):  # ValueError: more were allowed already
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+# A log that nobody reads loses lines; the site does not wait for it.
+with suppress(OSError):
+    if stat.S_ISFIFO(os.fstat(2).st_mode):
+        os.set_blocking(2, False)
+
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+IN_MEMORY = "/dev/shm"  # the figures' files are mapped: on a full disk, writing one would end the process
+
 # glibc keeps a pool of free memory for every few threads; two pools do for all of them (mallopt's M_ARENA_MAX).
 if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
     ctypes.CDLL(None).mallopt(-8, 2)
+
+
+def on_starting(server: Any) -> None:
+    """Every worker process writes its figures to files, so that any of them can tell those of all."""
+    for handler in logging.getLogger("gunicorn.error").handlers:
+        handler.setFormatter(logs.formatter())
+    server.metrics = (
+        None
+        if METRICS in os.environ
+        else tempfile.mkdtemp(prefix="classifier-metrics-", dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None)
+    )
+    os.environ.setdefault(METRICS, server.metrics or "")
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    from prometheus_client.multiprocess import mark_process_dead  # which looks at METRICS when it is imported
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    if server.metrics and not server.reexec_pid:  # after USR2 the new master goes on with it
+        shutil.rmtree(server.metrics, ignore_errors=True)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -39,6 +85,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     worker.loaded.set()
+    worker.wsgi.extensions["health"].is_draining = lambda: not worker.alive
     # The model's thread has to get its turn among those that decode and render: 1-3 % more photos from 8 clients.
     sys.setswitchinterval(0.0005)
     threading.Thread(target=replace_when_hung, args=(worker,), name="watchdog", daemon=True).start()

@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from flask import Request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from classifier import errors
 
 log = logging.getLogger(__name__)
 
 STATUS: dict[type[errors.ClassifierError], HTTPStatus] = {
+    errors.Misunderstood: HTTPStatus.BAD_REQUEST,
     errors.NoImage: HTTPStatus.BAD_REQUEST,
     errors.ResultNotFound: HTTPStatus.NOT_FOUND,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -24,12 +25,16 @@ STATUS: dict[type[errors.ClassifierError], HTTPStatus] = {
 # What Flask and Werkzeug refuse by themselves, in our words.
 SENTENCES = {
     HTTPStatus.BAD_REQUEST: "This request cannot be understood; please send photos as files in the field fileImage.",
+    HTTPStatus.UNAUTHORIZED: "This site wants its token; please send it as the password, or as Authorization: Bearer.",
+    HTTPStatus.FORBIDDEN: "This address is not for everybody; whoever runs the site can open it.",
+    HTTPStatus.TOO_MANY_REQUESTS: "You have asked more often than this site allows; please try again in a while.",
     HTTPStatus.NOT_FOUND: "There is nothing at this address; the form below is the way in.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request; the form below is the way in.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
         "This is more than one request may hold; please send fewer or smaller photos, as files in the field fileImage."
     ),
 }
+UNKNOWN_HOST = "This site does not answer to that host name; whoever runs it can add it to CLASSIFIER_TRUSTED_HOSTS."
 RETRY_AFTER_S = 2
 OTHERWISE = "This request cannot be answered; please try again from the form below."
 OUR_FAULT = "Something went wrong on our side and was noted; please try again."
@@ -59,6 +64,8 @@ def problem(error: Exception) -> Problem:
     """What to tell of `error`. What only we can mend is logged with its trace and told in general words."""
     if isinstance(error, errors.ClassifierError):
         return Problem(STATUS[type(error)], str(error))
+    if isinstance(error, SecurityError):
+        return Problem(HTTPStatus.BAD_REQUEST, UNKNOWN_HOST)
     status = HTTPStatus(error.code or 500) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("Unexpected error", exc_info=error)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from flask import Response, jsonify, make_response, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
 from classifier.contract import Network
 from examples import Examples
@@ -12,6 +12,7 @@ from results import Result
 from settings import Settings
 
 MAX_SUGGESTIONS = 50
+STRANGERS = (Unauthorized, SecurityError)  # they get to see nothing of the site
 
 
 class Rendering:
@@ -28,7 +29,12 @@ class Rendering:
     def failed(self, error: Exception) -> Response:
         """Any error at all, as a problem document or on the page with its sentence and the form."""
         told = problem(error)
-        response = problem_json(told.as_json()) if wants_json(request) else self.page([Result(error=told)])
+        if wants_json(request):
+            response = problem_json(told.as_json())
+        elif isinstance(error, STRANGERS):
+            response = make_response(render_template("refused.html", error=told))
+        else:
+            response = self.page([Result(error=told)])
         with_status(response, told)
         if isinstance(error, HTTPException):  # such as the Allow of a 405
             response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")

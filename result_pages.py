@@ -6,6 +6,7 @@ from flask import Flask, Response, jsonify, make_response, request
 
 from answers import Answers
 from classifier.contract import Explanation
+from classifier.errors import Misunderstood
 from classifier.feedback import Feedback
 from classifier.overlay import overlay
 from classifier.uploads import Uploads
@@ -72,7 +73,9 @@ class ResultPages:
     def give_feedback(self, id: str) -> Response:
         """Was this right? `right` is yes or no, `label` what it is, `keep` that the photo may be kept."""
         kept, model = self._answers.kept(id)
-        right = request.form.get("right") == "yes"
+        if request.form.get("right") not in ("yes", "no"):
+            raise Misunderstood('Was this right? The field "right" has to be yes or no.')
+        right = request.form["right"] == "yes"
         label = kept.predictions[0].label if right else request.form.get("label", "")
         self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
         return self._rendering.answered([self._answers.kept(id)[0]], model)

@@ -1,6 +1,5 @@
 """Settings -> engine -> app: what gunicorn (`wsgi:app`) and `flask --app wsgi run` load."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from dataclasses import replace
 
 from flask import Flask
 
+import logs
 from app import create_app
 from classifier.engine import Engine
 from classifier.errors import NotDownloaded, StartupError
@@ -62,7 +62,7 @@ def with_fallback(settings: Settings, error: NotDownloaded) -> Settings:
     return replace(settings, model=str(settings.fallback), notice=notice)
 
 
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+logs.configure()
 try:
     app = build()
 except StartupError as error:

@@ -1,10 +1,12 @@
 """What the engine is given and what it gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from classifier.errors import ClassifierError
 from classifier.labels import Label
 
 
@@ -64,3 +66,25 @@ class Explanation:
     heat: np.ndarray
     box: tuple[float, float, float, float]
     size: tuple[int, int]
+
+
+class Engine(Protocol):
+    """What the web needs of an engine; `classifier.engine.Engine` is the local one."""
+
+    model: Network
+
+    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]: ...
+
+    def classify_pixels(
+        self, pixels: Sequence[np.ndarray], top: int | None = None
+    ) -> list[Answer | ClassifierError]: ...
+
+    def explain(self, file: bytes, index: int) -> Explanation: ...
+
+    def check_room(self) -> None: ...
+
+    def waiting(self) -> int: ...
+
+    def is_alive(self) -> bool: ...
+
+    def close(self) -> None: ...

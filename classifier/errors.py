@@ -5,6 +5,7 @@ the cause, for the log, hangs on `__cause__`. Which HTTP status each gets is dec
     ├── StartupError        the site cannot start as configured
     │   └── NotDownloaded   weights or labels are neither cached nor to be had from the internet
     ├── DataError           a folder of photos that cannot be trained on or evaluated with
+    ├── Misunderstood       a request that does not say what it should
     ├── NoImage             nothing was sent, or an empty file
     ├── TooLarge            too many bytes, files or pixels
     ├── UnsupportedImage    not an image, or of a format we do not read
@@ -29,6 +30,10 @@ class NotDownloaded(StartupError):
 
 class DataError(ClassifierError):
     """A folder of photos, one folder per class, that cannot be trained on or evaluated with."""
+
+
+class Misunderstood(ClassifierError):
+    """A request that does not say what it should."""
 
 
 class NoImage(ClassifierError):

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 ID = re.compile(r"[0-9a-f]{32}")
 OURS = re.compile(r"[0-9a-f]{32}\.(jpg|json|jpg\.part|json\.part)")
 SWEEP_EVERY_S = 60
+PROBE = 2**16  # bytes that there has to be room for
 FULL_TO = 0.9  # a sweep of a full folder makes this much room, so that not every upload has to sweep
 
 
@@ -35,7 +36,7 @@ class Uploads:
         self._folder = folder
         self._keep_s = keep_hours * 3600
         self._max_bytes = keep_mb * 2**20
-        self._bytes = 0  # as of the last sweep, plus what was written since
+        self._count = self._bytes = 0  # as of the last sweep, plus what was written since
         self._sweeping = threading.Lock()
         self._closed = threading.Event()
 
@@ -56,7 +57,8 @@ class Uploads:
         except OSError:
             self._remove(id)
             raise
-        self._bytes += len(picture) + len(document)  # near enough: the next sweep counts anew
+        self._count += 1
+        self._bytes += len(picture) + len(document)
         if self._bytes > self._max_bytes:
             self.sweep()
         return id
@@ -69,6 +71,19 @@ class Uploads:
         self._write(path, json.dumps(answer).encode())
         os.utime(path, (written, written))
         return answer
+
+    def usage(self) -> tuple[int, int]:
+        """How many results are kept, and their bytes: near enough, as the next sweep counts anew."""
+        return self._count, self._bytes
+
+    def check_room(self) -> None:
+        """Raises OSError when an answer could not be kept now."""
+        if self.enabled:
+            id = secrets.token_hex(16)
+            try:
+                self._write(self._picture(id), bytes(PROBE))
+            finally:
+                self._remove(id)
 
     def ids(self) -> list[str]:
         """All that is kept, oldest first."""
@@ -106,12 +121,13 @@ class Uploads:
             results = self._results()
             total = sum(size for _, size, _ in results)
             goal = self._max_bytes * FULL_TO if total > self._max_bytes else total
+            kept = len(results)
             for written, size, id in results:
                 if written > time.time() - self._keep_s and total <= goal:
                     break
                 self._remove(id)
-                total -= size
-            self._bytes = total
+                total, kept = total - size, kept - 1
+            self._count, self._bytes = kept, total
 
     def start_sweeping(self) -> None:
         """Sweep now and every minute, in a background thread, until close().

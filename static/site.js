@@ -6,7 +6,7 @@ const SENT_SIDE = 1024; // pixels, as the server keeps
 const SHOWN_SIDE = 640;
 const QUALITY = 0.9;
 const LONGEST_WAIT_S = 60;
-const PATIENCE_S = 3; // for the answer's picture
+const PATIENCE_S = 3; // for its picture
 
 const form = document.querySelector("form.upload");
 const input = form.querySelector("#fileImage");
@@ -230,7 +230,7 @@ function refuse({ card, state, progress, retry }, { status, response }) {
   card.querySelector(".filename").hidden = Boolean(told); // the server names it
   card.ariaBusy = "false";
   state.hidden = progress.hidden = true;
-  retry.hidden = Boolean(told) && status !== 503;
+  retry.hidden = Boolean(told) && ![429, 503].includes(status);
   retry.before(told ? document.importNode(told, true) : copyOf("unreached"));
 }
 

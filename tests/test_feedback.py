@@ -92,3 +92,11 @@ def test_a_photo_that_is_kept_twice_is_exported_once(client, kept, feedback, tmp
 )
 def test_a_label_never_leads_out_of_the_folder(label, name):
     assert folder_name(label) == name
+
+
+@pytest.mark.parametrize("form", [{}, {"right": "maybe"}])
+def test_neither_yes_nor_no_is_nothing(client, kept, form):
+    refused = say(client, kept, **form)
+    assert refused.status_code == 400
+    assert "yes or no" in refused.text
+    assert "feedback" not in again(client, kept)

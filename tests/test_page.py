@@ -55,13 +55,13 @@ class SpyingEngine(Engine):
         self.open = threading.Event()
         self.open.set()
 
-    def classify(self, files):
+    def classify(self, files, top=None):
         self.arrived += files
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         self.open.wait(10)
         self.at_once -= 1
-        return super().classify(files)
+        return super().classify(files, top)
 
     def check_room(self):
         if self.refusals:
@@ -500,3 +500,15 @@ def test_why_is_laid_over_the_picture_and_taken_away_again(page):
     second.locator("a.why").nth(1).click()
     assert page.locator("img.heat").count() == 0
     assert page.url == address
+
+
+def test_who_asked_too_often_can_try_again_later(page):
+    told = "<p class='alert alert-danger' role='alert'>You have asked more often than this site allows.</p>"
+    page.route("**/", lambda route: route.fulfill(status=429, content_type="text/html", body=told))
+    choose(page, *colours("red"))
+    predict(page)
+    page.locator(REFUSED).wait_for()
+    page.unroute("**/")
+    page.locator(".retry").click()
+    wait_for_all(page)
+    assert page.locator(f"{RESULT} h2").count() == 1
