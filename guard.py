@@ -16,6 +16,7 @@ from settings import Settings
 
 PUBLIC = {"healthy", "ready", "api.live", "api.ready"}  # the endpoints that whatever watches over the site may ask
 ASKING = {"POST"}
+LOCAL = "127.0.0.1"  # who asks through a Unix socket has no address
 LOGIN = [WWWAuthenticate("basic", {"realm": "classifier"}), WWWAuthenticate("bearer", {"realm": "classifier"})]
 
 
@@ -25,6 +26,7 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         self._token = settings.token
         self._metrics_from = [ip_network(name) for name in settings.metrics_from]
+        self._proxies = settings.proxies
 
     def check(self) -> None:
         """A before_request handler."""
@@ -44,12 +46,14 @@ class Guard:
         return hmac.compare_digest(sent.encode(), self._token.encode())
 
     def _is_near(self) -> bool:
-        """Whether an address that may read the metrics asks itself, not through a proxy that we do not know."""
+        """Whether an address that may read the metrics asks, and not through a proxy that we were not told about."""
+        if not self._proxies and "X-Forwarded-For" in request.headers:
+            return False
         try:
-            address = ip_address(request.remote_addr or "")
+            address = ip_address(request.remote_addr or LOCAL)
         except ValueError:
             return False
-        return "X-Forwarded-For" not in request.headers and any(address in network for network in self._metrics_from)
+        return any(address in network for network in self._metrics_from)
 
 
 def add_guard(app: Flask, settings: Settings) -> None:

@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 import keras
 
-from classifier import images
+from classifier.bounds import MAX_SIDE
 from classifier.errors import StartupError
+from classifier.images import Resize
 from classifier.labels import one_line
 
 NETWORK, CARD = "model.keras", "model.json"
@@ -34,7 +35,7 @@ class Card:
     labels: list[str]
     size: tuple[int, int]
     color_mode: Literal["rgb", "grayscale"] = "rgb"
-    resize: images.Resize = "crop"
+    resize: Resize = "crop"
     threshold: float = 0.0
     sha256: str = ""  # of model.keras
     training: dict[str, Any] = field(default_factory=dict)  # recipe, options, data; for people
@@ -108,7 +109,7 @@ def check(card: Card) -> None:
     """Raises ValueError or TypeError for what no folder of ours would say."""
     if not isinstance(card.labels, list) or len(card.labels) < 2 or not all(map(is_name, card.labels)):
         raise ValueError("expected at least two labels, each a name")
-    if len(card.size) != 2 or not all(isinstance(side, int) and 0 < side <= images.MAX_SIDE for side in card.size):
+    if len(card.size) != 2 or not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in card.size):
         raise ValueError("expected a size of height and width in pixels")
     if card.resize not in ("crop", "stretch") or not 0 <= card.threshold <= 1:
         raise ValueError("expected resize to be crop or stretch, and threshold to be from 0 to 1")

@@ -4,14 +4,15 @@ The only place that opens untrusted images: serving, training and evaluation all
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
 
+from classifier.bounds import PatientFile, check_header, check_parts, check_pixels, check_sides, turn
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.headers import is_decoded_in_passing, is_heic, webp_size
 
@@ -26,14 +27,14 @@ else:
 Resize = Literal["crop", "stretch"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
-MAX_SIDE = 16_384
 REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")
-TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
 PREVIEW_SIDE = 1024
 READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
 
-# Pillow's own limit knows nothing of JPEG's reduced scales; check_size() below is ours, and comes first.
+# Pillow's own limit knows nothing of JPEG's reduced scales; those in bounds.py are ours, and come first.
 Image.MAX_IMAGE_PIXELS = None
+# One file can make 60,000 warnings, each another text: they would fill the log, and Python remembers each for good.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read(
@@ -50,15 +51,24 @@ def read(
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
     with only_our_errors():
-        image = open_checked(data, size, resize, max_megapixels)
-        format = image.format
-        image.load()
-        if resize == "crop":
-            image = shrunk(image, 2 * shorter_side(size))
-        upright(image)
-        rgb = to_rgb(image)
-        rgb.format = format
-        return rgb
+        check_is_readable(data)
+        check_header(data, max_megapixels)
+        with turn(webp_size(data)):
+            image = open_checked(data, size, resize, max_megapixels)
+            with turn(image.size):
+                return decoded(image, size, resize)
+
+
+def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+    """The opened image as `read` promises it."""
+    format = image.format
+    image.load()
+    if resize == "crop":
+        image = shrunk(image, 2 * shorter_side(size))
+    upright(image)
+    rgb = to_rgb(image)
+    rgb.format = format
+    return rgb
 
 
 def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:
@@ -103,8 +113,8 @@ def only_our_errors() -> Iterator[None]:
         ) from exc
 
 
-def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapixels: float) -> Image.Image:
-    """Open the header by content and check what it declares, before a pixel is decoded."""
+def check_is_readable(data: bytes) -> None:
+    """Refuse nothing at all, and what this installation cannot read, each with what to do."""
     if not data:
         raise NoImage("This file is empty; please choose a photo.")
     if not HEIF and is_heic(data):
@@ -112,28 +122,19 @@ def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapix
             "This is a HEIC photo, which this site cannot read; please export it as a JPEG "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible) and send that."
         )
-    check_size(webp_size(data), max_megapixels)
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapixels: float) -> Image.Image:
+    """Open the header by content and check what it declares, before a pixel is decoded."""
+    image = Image.open(PatientFile(data), formats=FORMATS)
     full_size = image.size
     if resize == "crop":
         shorter = 2 * shorter_side(size)  # twice what is needed, so that the reduced scale costs no sharpness
         image.draft(None, (shorter, shorter))  # does nothing but for JPEG
-    check_size(image.size if is_decoded_in_passing(data) else full_size, max_megapixels)
-    if isinstance(image, TiffImageFile):  # a tile may be larger than the image, and is decoded whole
-        check_size((image.tag_v2.get(TILE_WIDTH, 0), image.tag_v2.get(TILE_LENGTH, 0)), max_megapixels)
-    if max(full_size) > MAX_SIDE:
-        raise TooLarge(f"This image is more than {MAX_SIDE} pixels wide or high; please send a smaller one.")
+    check_pixels(image.size if is_decoded_in_passing(data) else full_size, max_megapixels)
+    check_sides(full_size)
+    check_parts(image, max_megapixels)
     return image
-
-
-def check_size(size: tuple[int, int], max_megapixels: float) -> None:
-    """Refuse an image of `size` (width, height) that has too many pixels to decode."""
-    megapixels = size[0] * size[1] / 1e6
-    if megapixels > max_megapixels:
-        raise TooLarge(
-            f"This image has {megapixels:,.4g} megapixels, more than the {max_megapixels:g} allowed; "
-            "please send a smaller one."
-        )
 
 
 def shrunk(image: Image.Image, shorter: int) -> Image.Image:
@@ -160,8 +161,7 @@ def upright(image: Image.Image) -> None:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes to RGB: 16-bit and float scaled to 8 bits, transparency laid over white."""
-    if image.mode.startswith(("I", "F")):
-        image = to_8_bit(image)
+    image = to_8_bit(image) if image.mode.startswith(("I", "F")) else image
     if not image.has_transparency_data:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
@@ -177,8 +177,9 @@ def to_8_bit(image: Image.Image) -> Image.Image:
         return Image.fromarray((values >> 8).astype(np.uint8))
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scaled = np.interp(np.nan_to_num(values, nan=low), (low, high if high > low else low + 1), (0, 255))
-    return Image.fromarray(scaled.round().astype(np.uint8))
+    of, to = (low, high if high > low else low + 1), (0, 255)
+    rows = [np.interp(np.nan_to_num(row, nan=low), of, to).round().astype(np.uint8) for row in values]  # 64-bit inside
+    return Image.fromarray(np.stack(rows))
 
 
 def shorter_side(size: tuple[int, int]) -> int:

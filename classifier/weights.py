@@ -1,5 +1,6 @@
 """Fill a model from a weights file, or say in one line why that cannot be."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,12 +64,23 @@ def load(model: keras.Model, path: Path) -> None:
         found = shapes_in(path)
     except Exception as exc:  # h5py raises OSError, RuntimeError, KeyError, ... by where the damage is
         raise unusable(path, wanted, f"no readable HDF5 file ({one_line(exc)})") from exc
+    if not is_as_summed(path):
+        raise unusable(path, wanted, f"another checksum than {path.name}.sha256 tells")
     if found != expected:
         raise unusable(path, f"{wanted} ({describe(expected - found)})", describe(found - expected))
     try:
         model.load_weights(path)
     except Exception as exc:  # Keras raises ValueError, KeyError, OSError, ... by format and fault
         raise unusable(path, wanted, f"a file that Keras cannot load ({one_line(exc)})") from exc
+
+
+def is_as_summed(path: Path) -> bool:
+    """Whether a file has the checksum in `<path>.sha256`, if there is one: HDF5 notices no flipped byte by itself."""
+    told = path.with_name(path.name + ".sha256")
+    if not told.exists():
+        return True
+    with path.open("rb") as file:
+        return told.read_text().split()[:1] == [hashlib.file_digest(file, "sha256").hexdigest()]
 
 
 def shapes_in(path: Path) -> Shapes:

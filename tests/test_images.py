@@ -1,16 +1,22 @@
 """Any image people have becomes the right pixels; anything else becomes one of our errors."""
 
 import io
+import json
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from conftest import encoded, picture, textured
+from hostile.images import BUGS, chunk, progressive, webp
 from PIL import Image, ImageOps
 
 from classifier import images
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+from settings import ROOT
 
 SIZE = (224, 224)
 ORIENTATION = 0x0112
@@ -199,21 +205,10 @@ def test_a_large_image_of_any_mode_gives_the_answer_of_a_small_one(mode):
     assert difference(ours, crop_oracle(seen.convert("RGB"))[::-1, ::-1]) < 4
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def png(width: int, height: int, *extra: bytes) -> bytes:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + pixels + chunk(b"IEND", b"")
-
-
-def webp(width: int, height: int) -> bytes:
-    """34 bytes that declare a canvas of width x height."""
-    payload = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + b"\0" * 9
-    body = b"WEBPVP8L" + struct.pack("<I", len(payload)) + payload
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 TEXT = chunk(b"zTXt", b"k\0\0" + zlib.compress(b"x" * 64 * 2**20))
@@ -274,3 +269,43 @@ def test_a_jpeg_counts_at_the_scale_it_is_decoded_at():
         images.read(large, resize="stretch", max_megapixels=1)
     with pytest.raises(TooLarge):
         images.read(picture(size=(4000, 3000), format="JPEG", progressive=True), max_megapixels=1)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What reading each of the files that once cost too much costs now, and what it leaves in the log."""
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    done = subprocess.run([sys.executable, "-m", "hostile.measure"], capture_output=True, check=True, env=environ)
+    assert len(done.stderr) < 1000
+    return {name: outcome for name, *outcome in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_file_that_once_cost_too_much_is_told_so_soon(measured, name):
+    error, cpu_s, added_mb = measured[name]
+    assert error == BUGS[name][1]
+    assert cpu_s < 5
+    assert added_mb < 200
+
+
+@pytest.mark.parametrize(("scans", "is_read"), [(96, True), (120, False)])
+def test_a_jpeg_may_have_100_scans(scans, is_read):
+    data = progressive(80, 80, scans)
+    if is_read:
+        assert images.read(data).size == (80, 80)
+    else:
+        with pytest.raises(TooLarge, match="100 scans"):
+            images.read(data)
+
+
+def test_what_looks_like_a_scan_in_a_thumbnail_or_behind_the_image_is_none():
+    photo = encoded(textured(), "JPEG", progressive=True)
+    scans = b"\xff\xda\0\2" * 500
+    comment = b"\xff\xfe" + struct.pack(">H", len(scans) + 2) + scans
+    assert images.read(photo[:2] + comment + photo[2:] + scans).size == (320, 240)
+
+
+def test_an_mpo_is_read_by_its_first_picture_alone():
+    first, second = textured(), Image.new("RGB", (20, 20))
+    many = encoded(first, "MPO", save_all=True, append_images=[second] * 150)
+    assert difference(np.asarray(images.read(many)), np.asarray(first)) < 3

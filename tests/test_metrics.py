@@ -80,6 +80,10 @@ def test_what_is_kept_and_what_visitors_say_is_counted(client, measured):
         ({}, "203.0.113.7", {}, 403),
         ({}, "127.0.0.1", {"X-Forwarded-For": "203.0.113.7"}, 403),  # a proxy that was not told about
         ({"proxies": 1}, "127.0.0.1", {"X-Forwarded-For": "203.0.113.7"}, 403),
+        ({"proxies": 1}, "", {"X-Forwarded-For": "203.0.113.7"}, 403),
+        ({"proxies": 1}, "", {"X-Forwarded-For": "127.0.0.1"}, 200),  # through nginx and its socket
+        ({}, "", {"X-Forwarded-For": "127.0.0.1"}, 403),
+        ({}, "", {}, 200),
         ({"metrics_from": ("203.0.113.0/24",)}, "203.0.113.7", {}, 200),
         ({"metrics_from": ("203.0.113.0/24",)}, "127.0.0.1", {}, 403),
         ({"token": "secret"}, "203.0.113.7", {"Authorization": "Bearer secret"}, 200),

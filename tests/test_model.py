@@ -1,5 +1,6 @@
 """The compiled model equals keras.applications used by hand; what cannot be loaded is told in one line."""
 
+import hashlib
 import json
 import shutil
 
@@ -275,6 +276,20 @@ def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, t
     pixels = np.asarray(textured(SIZE))[np.newaxis]
     expected = np.asarray(small(pixels / 127.5 - 1, training=False))
     np.testing.assert_allclose(ours(pixels), expected, atol=1e-5)
+
+
+def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_labels, tmp_path):
+    from classifier import model
+
+    path = tmp_path / "w.weights.h5"
+    small.save_weights(path)
+    content = bytearray(path.read_bytes())
+    checksum = f"{hashlib.sha256(content).hexdigest()}  w.weights.h5\n"
+    path.with_name("w.weights.h5.sha256").write_text(checksum)
+    model.load("mobilenet_v2", str(path), small_labels)
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert "found another checksum than w.weights.h5.sha256 tells" in refused("mobilenet_v2", str(path), small_labels)
 
 
 def test_weights_of_another_class_count(small, labels_path, tmp_path):

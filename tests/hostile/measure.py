@@ -1,0 +1,42 @@
+"""Reads every file of `BUGS` in a process of its own; prints name, error, CPU seconds and added MB as JSON.
+
+PYTHONPATH=.:tests .venv/bin/python -m hostile.measure
+"""
+
+import json
+import resource
+import time
+from multiprocessing import get_context
+
+from hostile.images import BUGS
+from PIL import Image
+
+from classifier import images
+from classifier.errors import ClassifierError
+
+
+def outcome(data: bytes) -> str:
+    try:
+        image = images.read(data)
+        images.to_pixels(image, (224, 224))
+        images.to_preview(image)
+    except ClassifierError as error:
+        return type(error).__name__
+    return ""
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def measured(name: str) -> tuple[str, str, float, float]:
+    data = BUGS[name][0]()
+    before_mb, before_s = peak_mb(), time.process_time()
+    error = outcome(data)
+    return name, error, time.process_time() - before_s, peak_mb() - before_mb
+
+
+if __name__ == "__main__":
+    Image.init()
+    with get_context("fork").Pool(1, maxtasksperchild=1) as pool:  # a process' peak never goes down
+        print(json.dumps(pool.map(measured, BUGS, chunksize=1)))

@@ -1,0 +1,13 @@
+"""The site with the toy model, which answers whatever it is shown: `hostile.site:app`."""
+
+import os
+
+from conftest import ToyModel
+
+from app import create_app
+from classifier.engine import Engine
+from classifier.uploads import Uploads
+from settings import Settings
+
+settings = Settings.from_environ(os.environ)
+app = create_app(Engine(ToyModel()), settings, Uploads(settings.uploads))

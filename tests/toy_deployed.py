@@ -1,0 +1,20 @@
+"""The toy model as the environment configures it, for what is deployed: `toy_deployed:app`. TOY_LOADS_S delays it."""
+
+import os
+import time
+
+from toy_site import MoodyModel
+
+import logs
+from app import create_app
+from classifier.engine import Engine
+from classifier.uploads import Uploads
+from settings import Settings
+
+logs.configure()
+settings = Settings.from_environ(os.environ)
+time.sleep(float(os.environ.get("TOY_LOADS_S", "0")))
+engine = Engine(MoodyModel(), max_megapixels=settings.max_megapixels, timeout_s=settings.timeout_s)
+uploads = Uploads(settings.uploads, settings.keep_hours, settings.keep_mb)
+uploads.start_sweeping()
+app = create_app(engine, settings, uploads)
