@@ -49,6 +49,11 @@ def path(value: str) -> Path:
     return Path(value).absolute()
 
 
+def place(value: str) -> Path | str:
+    """a folder, or an address such as s3://bucket/prefix"""
+    return value if "://" in value else path(value)
+
+
 def listed(value: str) -> tuple[str, ...]:
     """names with commas between them"""
     return tuple(name for part in value.split(",") if (name := part.strip()))
@@ -65,6 +70,15 @@ def rate(value: str) -> str:
     """a rate, such as 60/minute or 5/second"""
     parse_many(value)
     return value
+
+
+def span(value: str) -> tuple[int, int]:
+    """a whole number from 1, such as 2, or from one to another, such as 1-8"""
+    low, _, high = value.partition("-")
+    few, many = int(low), int(high or low)
+    if not 1 <= few <= many:
+        raise ValueError
+    return few, many
 
 
 def setting(default: Any, parse: Callable[[str], Any], help: str, shown: str | None = None) -> Any:
@@ -107,8 +121,13 @@ class Settings:
     max_wait_ms: float = setting(20, number(float, 0, 1000), "how long a lone photo waits for others being decoded")
     max_waiting: int = setting(256, number(int, 1, 100_000), "how many photos may wait; beyond, 503 at once")
     timeout_s: float = setting(30, number(float, 0.1, 3600), "the deadline of one answer, in seconds")
-    uploads: Path = setting(ROOT / "uploads", path, "the folder where answered photos are kept", shown="uploads")
-    keep_hours: float = setting(24, number(float, 0, 1e6), "how long they are kept; `0` writes nothing to disk")
+    uploads: Path | str = setting(
+        ROOT / "uploads",
+        place,
+        "where answered photos are kept: a folder, or what several machines share, `s3://bucket/prefix`",
+        shown="uploads",
+    )
+    keep_hours: float = setting(24, number(float, 0, 1e6), "how long they are kept; `0` writes nothing")
     keep_mb: int = setting(1024, number(int, 1, 10**9), "how much is kept, in MiB; the oldest go first")
     proxies: int = setting(0, number(int, 0, 10), "how many reverse proxies stand before the site and are trusted")
     trusted_hosts: tuple[str, ...] = setting(
@@ -121,6 +140,14 @@ class Settings:
     token: str = setting("", text, "a secret that every request has to bring along; unset: none", shown="unset")
     metrics_from: tuple[str, ...] = setting(
         ("127.0.0.0/8", "::1"), networks, "who may read `/metrics` without the token", "127.0.0.0/8,::1"
+    )
+    engine: Literal["local", "ray"] = setting(
+        "local",
+        choice("local", "ray"),
+        "where the model runs: `local`, in this process; `ray`, on Ray Serve, at `RAY_ADDRESS` if that is set",
+    )
+    replicas: tuple[int, int] = setting(
+        (1, 1), span, "how many copies of the model `ray` runs: `2`, or `1-8` as the load wants", "1"
     )
     log_names: int = setting(0, number(int, 0, 1), "`1`: the log has the names of the sent files")
 

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from flask import Flask
 
@@ -11,6 +13,8 @@ import logs
 from app import create_app
 from classifier.engine import Engine
 from classifier.errors import NotDownloaded, StartupError
+from classifier.remote_engine import RemoteEngine
+from classifier.replica import load, local_engine
 from classifier.uploads import Uploads
 from settings import ROOT, Settings
 
@@ -20,26 +24,35 @@ CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops, too, and does n
 def build() -> Flask:
     """The whole site as the environment configures it, its model warm. Raises StartupError."""
     settings = Settings.from_environ(os.environ)
-    from classifier import model  # imports TensorFlow: not before the settings are known to be good
-
+    uploads = Uploads(settings.uploads, settings.keep_hours, settings.keep_mb)
     try:
-        network = model.load(settings.model, settings.weights, settings.labels, settings.precision)
+        engine = engine_of(settings)
     except NotDownloaded as error:
         settings = with_fallback(settings, error)
-        network = model.load(settings.model, precision=settings.precision)
-    engine = Engine(
-        network,
-        resize=network.resize or settings.resize,
-        top=settings.top,
-        max_megapixels=settings.max_megapixels,
-        max_batch=settings.max_batch,
-        max_wait_ms=settings.max_wait_ms,
-        max_waiting=settings.max_waiting,
-        timeout_s=settings.timeout_s,
-    )
-    uploads = Uploads(settings.uploads, settings.keep_hours, settings.keep_mb)
+        engine = engine_of(settings)
     uploads.start_sweeping()
     return create_app(engine, settings, uploads)
+
+
+def engine_of(settings: Settings) -> Engine | RemoteEngine:
+    """The engine, its model warm, here or on a cluster. Raises StartupError."""
+    of_model = settings.model, settings.weights, settings.labels, settings.precision
+    bounds: dict[str, Any] = {
+        "max_batch": settings.max_batch,
+        "max_waiting": settings.max_waiting,
+        "timeout_s": settings.timeout_s,
+    }
+    of_photos: dict[str, Any] = {
+        "resize": settings.resize,
+        "max_megapixels": settings.max_megapixels,
+        "max_wait_ms": settings.max_wait_ms,
+    }
+    if settings.engine == "ray":
+        from classifier.cluster import ServeReplicas  # imports Ray
+
+        replicas = ServeReplicas(partial(load, *of_model), replicas=settings.replicas, **bounds, **of_photos)
+        return RemoteEngine(replicas, top=settings.top, **bounds)
+    return local_engine(load(*of_model), top=settings.top, **bounds, **of_photos)
 
 
 def with_fallback(settings: Settings, error: NotDownloaded) -> Settings:

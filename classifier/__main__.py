@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, DataError
 from classifier.training.commands import add_check, add_demo, add_evaluate, add_train
 from classifier.training.options import number
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"Cannot {args.command}: {NEEDS_EXTRA}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "Interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -62,6 +62,11 @@ def add_predict(commands: Any) -> None:
     formats = command.add_mutually_exclusive_group()
     formats.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object per line")
     formats.add_argument("--csv", dest="format", action="store_const", const="csv", help="a CSV line per photo")
+    formats.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="for very many photos: a .csv, .jsonl or .parquet file, or a "
+        "folder of parts; the same command goes on where it was interrupted"
+    )  # fmt: skip
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="with -o: here (local), or by Ray")
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
@@ -86,6 +91,10 @@ def one_of(allowed: Sequence[str], text: str) -> str:
 
 def run_predict(args: argparse.Namespace) -> int:
     """Name what is in photos; with exit code 1 if some could not be read."""
+    if args.output:
+        return run_bulk(args)
+    if args.engine == "ray":
+        raise DataError("Ray answers into files; please say which with -o OUT.")
     from classifier import predict
 
     files = predict.find(args.paths)  # before TensorFlow and the model are loaded, which takes its time
@@ -96,6 +105,29 @@ def run_predict(args: argparse.Namespace) -> int:
     engine = Engine(model, resize=model.resize or args.resize, top=args.top, timeout_s=3600)
     failed = predict.run(engine, files, args.format or "table")
     engine.close()
+    return FAILED if failed else 0
+
+
+def run_bulk(args: argparse.Namespace) -> int:
+    """Name what is in very many photos, part by part; with exit code 1 if some could not be read."""
+    from classifier import bulk, predict, streaming
+
+    files = bulk.find(args.paths)
+    bulk.parts_of(args.output)
+    if args.engine == "ray":
+        streaming.cluster()  # tells what to install, before the model is loaded
+    from classifier.engine import Engine
+    from classifier.model import load
+
+    loads = partial(load, args.model, args.weights, args.labels and Path(args.labels), args.precision)
+    model = loads()
+    resize, top = model.resize or args.resize, min(args.top, len(model.labels))
+    about = {name: getattr(args, name) for name in ("model", "weights", "labels", "precision", "top")}
+    if args.engine == "ray":
+        answer = streaming.Streaming(loads, model.size, resize, top, model.threshold).rows
+    else:
+        answer = partial(predict.rows_of, Engine(model, resize=resize, top=top, timeout_s=3600))
+    failed = bulk.Run(answer, top, about | {"resize": resize}).into(args.output, files)
     return FAILED if failed else 0
 
 
@@ -127,7 +159,7 @@ def add_feedback(commands: Any) -> None:
     command.add_argument("output", type=Path, metavar="OUT", help="the folder of classes to write")
     uploads = os.environ.get("CLASSIFIER_UPLOADS") or "uploads"
     shown = f"where the site keeps photos ({uploads})".replace("%", "%%")
-    command.add_argument("--uploads", type=Path, default=Path(uploads), help=shown)
+    command.add_argument("--uploads", default=uploads, help=shown)
 
 
 def run_feedback(args: argparse.Namespace) -> int:

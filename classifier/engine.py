@@ -68,21 +68,27 @@ class Engine:
             self._predict, max_batch=max_batch, max_wait_s=max_wait_ms / 1000, max_waiting=max_waiting
         )
 
-    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
+    def classify(
+        self, files: Sequence[bytes], top: int | None = None, timeout_s: float | None = None
+    ) -> list[Answer | ClassifierError]:
         """Answer each of `files`, in order; a file that cannot be answered has its error in its place.
 
-        `top` is how many classes to list, if not as many as ever.
+        `top` is how many classes to list, if not as many as ever; so is `timeout_s` how long it may take.
         """
-        deadline = time.monotonic() + self._timeout_s
+        started = time.monotonic()
+        deadline = started + (timeout_s or self._timeout_s)
         with self._batcher.expect():
             asked = [self._ask(file, deadline) for file in files]
-        return [self._answer(photo, deadline, top) for photo in asked]
+        return [self._answer(photo, started, deadline, top) for photo in asked]
 
-    def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
+    def classify_pixels(
+        self, pixels: Sequence[np.ndarray], top: int | None = None, timeout_s: float | None = None
+    ) -> list[Answer | ClassifierError]:
         """As `classify`, of what the model is to look at as it is: uint8 (h, w, 3) of its size. Without previews."""
-        deadline = time.monotonic() + self._timeout_s
+        started = time.monotonic()
+        deadline = started + (timeout_s or self._timeout_s)
         asked = [self._submit(image, b"", 0.0, deadline) for image in pixels]
-        return [self._answer(photo, deadline, top) for photo in asked]
+        return [self._answer(photo, started, deadline, top) for photo in asked]
 
     def explain(self, file: bytes, index: int) -> Explanation:
         """Where the class `index` was seen in a photo. Raises NotExplainable, or the photo's error."""
@@ -132,7 +138,9 @@ class Engine:
         except ClassifierError as error:
             return error
 
-    def _answer(self, asked: Asked | ClassifierError, deadline: float, top: int | None) -> Answer | ClassifierError:
+    def _answer(
+        self, asked: Asked | ClassifierError, started: float, deadline: float, top: int | None
+    ) -> Answer | ClassifierError:
         if isinstance(asked, ClassifierError):
             return asked
         try:
@@ -141,7 +149,7 @@ class Engine:
         except ClassifierError as error:
             asked.scored.cancel()
             return error
-        seconds = time.monotonic() - (deadline - self._timeout_s)
+        seconds = time.monotonic() - started
         waited = max(0.0, seconds - asked.decode_s - scored.seconds)
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
         return Answer(self._rank(scored.scores, top or self._top), asked.preview, seconds, stages)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import ResultNotFound
+from classifier.errors import ResultNotFound, Unavailable
+from classifier.storage import Place, below
 from classifier.uploads import Uploads
 
 FOREVER_HOURS = 1e9
@@ -13,23 +14,26 @@ MAX_LABEL = 100
 
 
 class Feedback:
-    """Verdicts on kept results. Photos that may be kept longer lie in `feedback/` there, within `keep_mb`."""
+    """Verdicts on kept results. Photos that may be kept longer lie in `feedback/` at the place, within `keep_mb`."""
 
-    def __init__(self, uploads: Uploads, folder: Path, keep_mb: float) -> None:
+    def __init__(self, uploads: Uploads, place: Place, keep_mb: float) -> None:
         self._uploads = uploads
-        self._allowed = Uploads(folder / "feedback", FOREVER_HOURS, keep_mb)
+        self._allowed = Uploads(below(place, "feedback"), FOREVER_HOURS, keep_mb)
 
     def give(self, id: str, label: str, right: bool, may_be_kept: bool) -> None:
         """Note that a result shows `label` ("" for: not known), and whether that is what the model said.
 
-        Raises ResultNotFound, and OSError when it cannot be written.
+        Raises ResultNotFound or Unavailable.
         """
-        answer = self._uploads.amend(id, {"feedback": {"label": cleaned(label), "right": right}})
-        if may_be_kept:
-            self._allowed.keep(self._uploads.picture(id), answer, id)
+        try:
+            answer = self._uploads.amend(id, {"feedback": {"label": cleaned(label), "right": right}})
+            if may_be_kept:
+                self._allowed.keep(self._uploads.picture(id), answer, id)
+        except OSError as exc:
+            raise Unavailable("What you said could not be kept; please try again shortly.") from exc
 
     def delete(self, id: str) -> None:
-        """Delete a result with all that was said of it. Raises ResultNotFound."""
+        """Delete a result with all that was said of it. Raises ResultNotFound or Unavailable."""
         self._allowed.discard(id)
         self._uploads.delete(id)
 

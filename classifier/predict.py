@@ -3,13 +3,14 @@
 import csv
 import json
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -43,14 +44,23 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 
 def predict(engine: Engine, paths: Sequence[Path]) -> Iterator[Row]:
+    """A row for every file, in order, as they come, with a progress bar."""
+    yield from progress(rows_of(engine, paths), "Predicting", len(paths))
+
+
+def rows_of(engine: Engine, paths: Iterable[Path | str]) -> Iterator[Row]:
     """A row for every file, in order, as they come; the engine batches them. Memory does not grow with their number."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        rows = (row for some in slices(paths, 4 * AT_ONCE) for row in pool.map(lambda path: row_of(engine, path), some))
-        yield from progress(rows, "Predicting", len(paths))
-
-
-def slices(paths: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
-    return (paths[i : i + size] for i in range(0, len(paths), size))
+    pool = ThreadPoolExecutor(AT_ONCE)
+    asked: deque[Future[Row]] = deque()
+    try:
+        for path in paths:
+            asked.append(pool.submit(row_of, engine, Path(path)))
+            if len(asked) >= 4 * AT_ONCE:
+                yield asked.popleft().result()
+        while asked:
+            yield asked.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def row_of(engine: Engine, path: Path) -> Row:
@@ -60,8 +70,11 @@ def row_of(engine: Engine, path: Path) -> Row:
         return Row(path, error=str(error))
     if isinstance(answer, ClassifierError):
         return Row(path, error=str(answer))
-    threshold = engine.model.threshold
-    return Row(path, answer.predictions, sure=answer.predictions[0].score >= threshold if threshold else None)
+    return answered(path, answer.predictions, engine.model.threshold)
+
+
+def answered(path: Path, predictions: tuple[Prediction, ...], threshold: float) -> Row:
+    return Row(path, predictions, sure=predictions[0].score >= threshold if threshold else None)
 
 
 def write_table(rows: Iterable[Row], out: IO[str]) -> None:
@@ -80,9 +93,13 @@ def write_table(rows: Iterable[Row], out: IO[str]) -> None:
 def write_json(rows: Iterable[Row], out: IO[str]) -> None:
     """A JSON object per line and photo."""
     for row in rows:
-        sure = {} if row.sure is None else {"sure": row.sure}
-        outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
-        print(json.dumps({"file": str(row.path)} | sure | outcome), file=out)
+        print(json.dumps(as_json(row)), file=out)
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    sure = {} if row.sure is None else {"sure": row.sure}
+    outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
+    return {"file": str(row.path)} | sure | outcome
 
 
 def write_csv(rows: Iterable[Row], out: IO[str]) -> None:

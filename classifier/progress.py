@@ -9,7 +9,7 @@ from rich.progress import track
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], doing: str, total: int) -> Iterable[Item]:
-    """The same items, with a bar on stderr that says what is being done to `total` of them."""
+def progress(items: Iterable[Item], doing: str, total: int, done: int = 0) -> Iterable[Item]:
+    """The same items, with a bar on stderr that says what is being done to `total`, of which some are done already."""
     console = Console(stderr=True)
-    return track(items, doing, total, console=console, disable=not console.is_terminal)
+    return track(items, doing, total, done, console=console, disable=not console.is_terminal)

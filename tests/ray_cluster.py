@@ -1,0 +1,44 @@
+"""One Ray cluster for all tests that want one: it takes some 15 seconds to start."""
+
+import importlib.util
+import os
+from functools import cache
+
+import pytest
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="no Ray here (.venv/bin/pip install -c constraints.txt -e '.[ray]')"
+)
+# Theirs to mend: Ray's own code warns as it is imported.
+rays_warnings = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:subprocess:ResourceWarning"
+)
+
+
+@cache
+def started_cluster() -> str:
+    """Start it once; it ends with this process. Gives its RAY_ADDRESS."""
+    import conftest
+    import held_model
+
+    from classifier import cluster
+
+    cluster.connect(4)
+    for module in (conftest, held_model):  # replicas need not find them
+        cluster.ray.cloudpickle.register_pickle_by_value(module)
+    return str(cluster.ray.get_runtime_context().gcs_address)
+
+
+def replicas_of(app: str) -> list[int]:
+    """The process ids of an application's replicas."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                with open(f"/proc/{entry.name}/cmdline") as file:
+                    title = file.read()
+            except OSError:
+                continue
+            if title.startswith(f"ray::ServeReplica:{app}:"):
+                found.append(int(entry.name))
+    return found
