@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from classifier.asking import Gone
 from classifier.batching import Full
@@ -63,20 +63,20 @@ class ServeReplicas:
         self._handle = serve.get_app_handle(name)
 
     def facts(self) -> Facts:
-        facts: Facts = self.ask("facts").result(START_S)
-        return facts
+        return cast(Facts, self.ask("facts").result(START_S))
 
     def ask(self, method: str, *args: Any) -> "ServeReply":
         return ServeReply(getattr(self._handle, method).remote(*args))
 
     def running(self) -> int:
-        app = serve.status().applications.get(self._name)
+        # Without a cluster, at the end, Serve would start one of its own to ask.
+        app = serve.status().applications.get(self._name) if ray.is_initialized() else None
         deployment = app.deployments.get(MODEL) if app else None
         states = deployment.replica_states.items() if deployment else ()
         return sum(count for state, count in states if state == "RUNNING")
 
     def close(self) -> None:
-        """Leave a cluster that was there before, with its replicas, which others may use; end one of ours."""
+        """Leave a cluster that was there before, with its replicas, for others; end one of ours."""
         self._leave()
 
 

@@ -265,6 +265,15 @@ def test_what_a_replica_says_when_it_cannot_load_is_told_as_it_is():
 
 
 @needs_ray
+def test_without_a_cluster_looking_for_replicas_starts_none():
+    code = (
+        "from classifier.cluster import ServeReplicas, ray; replicas = object.__new__(ServeReplicas); "
+        "replicas._name = 'classifier'; assert replicas.running() == 0; assert not ray.is_initialized()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=SOON)
+
+
+@needs_ray
 def test_an_address_that_cannot_be_joined_is_told():
     code = "from classifier.cluster import connect; connect(1)"
     environ = {**os.environ, "RAY_ADDRESS": "ray://127.0.0.1:1"}
