@@ -163,7 +163,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes to RGB: 16-bit and float scaled to 8 bits, transparency laid over white."""
     image = to_8_bit(image) if image.mode.startswith(("I", "F")) else image
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     rgba = image.convert("RGBA")
     white = Image.new("RGB", rgba.size, "white")
     white.paste(rgba, mask=rgba)
