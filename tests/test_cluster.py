@@ -234,19 +234,23 @@ def test_a_killed_replica_costs_no_accepted_photo_and_is_replaced(pair):
         thread.start()
     before = replicas_of("pair")
     assert len(before) == 2
-    time.sleep(0.5)
+    wait_until(lambda: len(outcomes) > 50)
     os.kill(before[0], 9)
-    deadline = time.monotonic() + SOON
-    while len(set(replicas_of("pair")) - {before[0]}) < 2 or pair.running() < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(0.5)
+    wait_until(lambda: len(set(replicas_of("pair")) - {before[0]}) == 2 and pair.running() == 2)
+    answered = len(outcomes)
+    wait_until(lambda: len(outcomes) > answered + 50)
     stop.set()
     for thread in threads:
         thread.join(SOON)
-    assert len(outcomes) > 100
     assert [answer for which, answer in outcomes if not isinstance(answer, Answer)] == []
     assert all(answer.predictions[0].index == which for which, answer in outcomes)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def not_there(sentence):

@@ -15,9 +15,13 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
-from conftest import picture
+from conftest import ToyModel, picture, post
 from proxied import NGINX, Gunicorn, nginx
 from serving import ROOT, children, multipart, run_together
+
+from app import create_app
+from classifier.engine import Engine
+from classifier.uploads import Uploads
 
 TOY = "toy_deployed:app"
 JSON = {"Accept": "application/json"}
@@ -317,10 +321,9 @@ def ready_until_told(watcher):
 
 
 @pytest.mark.parametrize("days", [-400, -1, 1, 400])
-def test_a_clock_that_jumps_changes_no_answer(make_client, monkeypatch, days):
-    from conftest import post
-
-    client = make_client()
+def test_a_clock_that_jumps_changes_no_answer(settings, monkeypatch, days):
+    uploads = Uploads(settings.uploads, clock=lambda: time.time())  # the one that jumps, not the one bound at import
+    client = create_app(Engine(ToyModel()), settings, uploads).test_client()
     url = post(client, picture("lime"), json=True).json["results"][0]["url"]
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + days * 86400)
