@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 import inference_protocol
 import openapi
@@ -18,6 +18,7 @@ from classifier.errors import ClassifierError, Misunderstood, ResultNotFound, Un
 from inference_protocol import HEADER_LENGTH, VERSION, Asked
 from json_input import member, needed, positive, read_object
 from problems import problem
+from rendering import with_status
 from settings import Settings
 from tensors import from_base64
 
@@ -157,12 +158,9 @@ def all_ranked(answers: Sequence[Answer | ClassifierError]) -> list[tuple[Predic
 def failed(error: Exception) -> Response:
     """Any error at all, as `{"error": sentence}`, with the status that it has everywhere on the site."""
     told = problem(error)
-    sentence = SENTENCES.get(told.status, told.detail)
-    response = jsonify(error=str(error) if isinstance(error, ClassifierError) else sentence)
-    response.status_code = told.status
-    response.headers.update(told.headers)
-    if isinstance(error, HTTPException):  # such as the Allow of a 405
-        response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
+    is_ours = isinstance(error, ClassifierError)
+    response = jsonify(error=told.detail if is_ours else SENTENCES.get(told.status, told.detail))
+    with_status(response, told, error)
     return response
 
 

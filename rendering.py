@@ -35,9 +35,7 @@ class Rendering:
             response = make_response(render_template("refused.html", error=told))
         else:
             response = self.page([Result(error=told)])
-        with_status(response, told)
-        if isinstance(error, HTTPException):  # such as the Allow of a 405
-            response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
+        with_status(response, told, error)
         return response
 
     def answered(self, results: Sequence[Result], model: str | None = None) -> Response:
@@ -73,6 +71,9 @@ def problem_json(document: dict[str, object]) -> Response:
     return response
 
 
-def with_status(response: Response, told: Problem) -> None:
+def with_status(response: Response, told: Problem, error: Exception | None = None) -> None:
+    """The status of a problem and the headers that go with it, and with the `error` that it was."""
     response.status_code = told.status
     response.headers.update(told.headers)
+    if isinstance(error, HTTPException):  # such as the Allow of a 405
+        response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")

@@ -1,11 +1,11 @@
 """What can be done with a kept result: see it again, ask why, delete it."""
 
-from typing import Protocol
+from dataclasses import replace
 
 from flask import Flask, Response, jsonify, make_response, request
 
 from answers import Answers
-from classifier.contract import Explanation
+from classifier.contract import Engine
 from classifier.errors import Misunderstood
 from classifier.feedback import Feedback
 from classifier.overlay import overlay
@@ -14,17 +14,11 @@ from problems import wants_json
 from rendering import Rendering
 
 
-class Explaining(Protocol):
-    """What these pages need of the engine."""
-
-    def explain(self, file: bytes, index: int) -> Explanation: ...
-
-
 class ResultPages:
     """The views below /results/<id>."""
 
     def __init__(
-        self, engine: Explaining, uploads: Uploads, feedback: Feedback, answers: Answers, rendering: Rendering
+        self, engine: Engine, uploads: Uploads, feedback: Feedback, answers: Answers, rendering: Rendering
     ) -> None:
         self._engine = engine
         self._uploads = uploads
@@ -77,5 +71,5 @@ class ResultPages:
             raise Misunderstood('Was this right? The field "right" has to be yes or no.')
         right = request.form["right"] == "yes"
         label = kept.predictions[0].label if right else request.form.get("label", "")
-        self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
-        return self._rendering.answered([self._answers.kept(id)[0]], model)
+        said = self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
+        return self._rendering.answered([replace(kept, feedback=said)], model)

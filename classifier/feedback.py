@@ -20,15 +20,17 @@ class Feedback:
         self._uploads = uploads
         self._allowed = Uploads(below(place, "feedback"), FOREVER_HOURS, keep_mb)
 
-    def give(self, id: str, label: str, right: bool, may_be_kept: bool) -> None:
-        """Note that a result shows `label` ("" for: not known), and whether that is what the model said.
+    def give(self, id: str, label: str, right: bool, may_be_kept: bool) -> dict[str, Any]:
+        """Note that a result shows `label` ("" for: not known), and whether that is what the model said; returns both.
 
         Raises ResultNotFound or Unavailable.
         """
         try:
-            answer = self._uploads.amend(id, {"feedback": {"label": cleaned(label), "right": right}})
+            noted = {"label": cleaned(label), "right": right}
+            answer = self._uploads.amend(id, {"feedback": noted})
             if may_be_kept:
                 self._allowed.keep(self._uploads.picture(id), answer, id)
+            return noted
         except OSError as exc:
             raise Unavailable("What you said could not be kept; please try again shortly.") from exc
 

@@ -1,20 +1,30 @@
 """A site with a toy model: it answers by the average colour, so every test can tell what it must say."""
 
+from __future__ import annotations
+
 import io
 import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
 from classifier.engine import Engine
 from classifier.labels import Label
 from classifier.uploads import Uploads
 from settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
@@ -83,6 +93,31 @@ def make_client(settings: Settings):
 @pytest.fixture
 def client(make_client) -> FlaskClient:
     return make_client()
+
+
+def wait_until(condition: Callable[[], bool], within_s: float) -> None:
+    """Ask again and again; fails when it takes longer."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def listening(app: WSGIApplication) -> Iterator[int]:
+    """The port on 127.0.0.1 at which an app is served by threads."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.port
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
-from conftest import COLOURS, ToyModel, picture
+from conftest import COLOURS, ToyModel, listening, picture
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
 from classifier.engine import Engine
@@ -30,11 +28,6 @@ DOCUMENT = (ROOT / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"```(sh|python)\n(.*?)```", DOCUMENT, re.S)
 
 
-class Quiet(WSGIRequestHandler):
-    def log(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Host and port of a site that is there twice, at / and at /vision/."""
@@ -42,13 +35,8 @@ def address(tmp_path_factory):
     engine = Engine(ToyModel())
     app = create_app(engine, Settings(uploads=folder), Uploads(folder))
     both = DispatcherMiddleware(app, {PREFIX: app})
-    server = make_server("127.0.0.1", 0, both, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(both) as port:
+        yield f"127.0.0.1:{port}"
     engine.close()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import SHARED, ToyModel, needs_shared, picture
+from conftest import SHARED, ToyModel, needs_shared, picture, wait_until
 from held_model import HeldModel
 from ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
 from serving import ROOT, running
@@ -234,23 +234,16 @@ def test_a_killed_replica_costs_no_accepted_photo_and_is_replaced(pair):
         thread.start()
     before = replicas_of("pair")
     assert len(before) == 2
-    wait_until(lambda: len(outcomes) > 50)
+    wait_until(lambda: len(outcomes) > 50, SOON)
     os.kill(before[0], 9)
-    wait_until(lambda: len(set(replicas_of("pair")) - {before[0]}) == 2 and pair.running() == 2)
+    wait_until(lambda: len(set(replicas_of("pair")) - {before[0]}) == 2 and pair.running() == 2, SOON)
     answered = len(outcomes)
-    wait_until(lambda: len(outcomes) > answered + 50)
+    wait_until(lambda: len(outcomes) > answered + 50, SOON)
     stop.set()
     for thread in threads:
         thread.join(SOON)
     assert [answer for which, answer in outcomes if not isinstance(answer, Answer)] == []
     assert all(answer.predictions[0].index == which for which, answer in outcomes)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def not_there(sentence):

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import encoded, picture, post, textured
+from conftest import encoded, picture, post, textured, wait_until
 from held_model import HeldModel, Steering
 from ray_cluster import needs_ray, rays_warnings, started_cluster
 
@@ -71,13 +71,6 @@ def oracle(steering):
     engine = Engine(HeldModel(steering.folder), **OPTIONS)
     yield engine
     engine.close()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def told(error):
@@ -170,8 +163,8 @@ def test_a_full_queue_refuses_at_once(make, steering):
     for waiting in (0, 1):
         threads.append(threading.Thread(target=engine.classify, args=([picture()],)))
         threads[-1].start()
-        wait_until(lambda: steering.batches() == [1])
-        wait_until(lambda waiting=waiting: engine.waiting() == waiting)
+        wait_until(lambda: steering.batches() == [1], SOON)
+        wait_until(lambda waiting=waiting: engine.waiting() == waiting, SOON)
     started = time.monotonic()
     (refused,) = engine.classify([picture()])
     assert time.monotonic() - started < 1
@@ -193,7 +186,7 @@ def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, steer
     steering.hold()
     threads = [threading.Thread(target=impatient.classify, args=([picture()],))]
     threads[0].start()
-    wait_until(lambda: steering.batches() == [1])
+    wait_until(lambda: steering.batches() == [1], SOON)
     (late,) = impatient.classify([picture("lime")])
     assert told(late) == (
         Unavailable,

@@ -9,10 +9,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import ToyModel, encoded, needs_chromium, picture, textured
+from conftest import ToyModel, encoded, listening, needs_chromium, picture, textured
 from PIL import Image
 from playwright.sync_api import Page
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
 from classifier.engine import Engine
@@ -69,23 +68,13 @@ class SpyingEngine(Engine):
             raise Unavailable("More photos are waiting than can be answered in time; please try again shortly.")
 
 
-class Quiet(WSGIRequestHandler):
-    def log(self, *args):
-        pass
-
-
 @contextmanager
 def served(engine: Engine, uploads: Path, keep_hours: float) -> Iterator[str]:
     """The address of a running site."""
     settings = Settings(uploads=uploads, keep_hours=keep_hours)
     app = create_app(engine, settings, Uploads(uploads, keep_hours))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(app) as port:
+        yield f"http://127.0.0.1:{port}/"
     engine.close()
 
 
