@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import ToyModel, needs_chromium, picture
+from playwright.sync_api import expect
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -106,7 +107,7 @@ def test_many_results_and_errors(visit, tmp_path):
 def test_an_answer_that_is_not_sure(visit, tmp_path):
     page = visit(DoubtfulModel())
     send(page, tmp_path, picture())
-    assert "Not sure" in page.locator("article h2").first.inner_text()
+    expect(page.locator("article h2").first).to_contain_text("Not sure")
     check(page)
 
 

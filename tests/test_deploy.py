@@ -13,6 +13,7 @@ from http.client import HTTPConnection
 
 import pytest
 from conftest import needs_chromium, picture
+from playwright.sync_api import expect
 from proxied import FOLDERS, HOST, NGINX, Gunicorn, nginx, rendered
 from serving import ROOT, multipart
 
@@ -264,14 +265,14 @@ def test_a_browser_uses_the_site_under_the_prefix(deployed, browser, tmp_path):
         page.goto(f"{deployed.url}/vision/")
         page.set_input_files("#fileImage", [photo])
         page.click("text=Predict")
-        assert "an Egyptian cat" in page.locator("article h2").first.inner_text()
+        expect(page.locator("article h2").first).to_contain_text("an Egyptian cat")
         page.click("text=Link to this result")
-        assert re.search("/vision/results/[0-9a-f]{32}$", page.url)
-        assert page.locator(".picture img").first.evaluate("image => image.naturalWidth") == 320
+        expect(page).to_have_url(re.compile("/vision/results/[0-9a-f]{32}$"))
+        expect(page.locator(".picture img").first).to_have_js_property("naturalWidth", 320)
         page.click("text=Delete photo and answer")
-        assert "were deleted" in page.locator("[role=status]").inner_text()
+        expect(page.locator("[role=status]")).to_contain_text("were deleted")
         page.click("text=What is in this photo?")
-        assert page.url == f"{deployed.url}/vision/"
+        expect(page).to_have_url(f"{deployed.url}/vision/")
         assert failed == []
 
 

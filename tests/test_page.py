@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ToyModel, encoded, listening, needs_chromium, picture, textured
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from app import create_app
 from classifier.engine import Engine
@@ -179,41 +179,41 @@ def test_a_chosen_photo_is_shown_answered_and_has_its_address(page):
     assert page.locator(".chosen canvas").bounding_box()["height"] > 50
     predict(page)
     page.wait_for_url(re.compile("/results/[0-9a-f]{32}$"))
-    assert page.locator(f"{RESULT} h2").inner_text() == "The image you uploaded is an Egyptian cat (99.22%)"
-    assert page.locator(f"{RESULT} img").evaluate("image => image.naturalWidth") == 320
-    assert page.title().startswith("Egyptian cat")
-    assert page.locator(".chosen li").count() == 0
+    expect(page.locator(f"{RESULT} h2")).to_have_text("The image you uploaded is an Egyptian cat (99.22%)")
+    expect(page.locator(f"{RESULT} img")).to_have_js_property("naturalWidth", 320)
+    expect(page).to_have_title(re.compile("^Egyptian cat"))
+    expect(page.locator(".chosen li")).to_have_count(0)
 
 
 def test_the_address_shows_the_same_again_and_back_brings_the_form(page, site):
     answer(page, *colours("lime"))
     page.reload()
-    assert "an Egyptian cat" in page.locator(f"{RESULT} h2").inner_text()
+    expect(page.locator(f"{RESULT} h2")).to_contain_text("an Egyptian cat")
     page.go_back()
     page.wait_for_selector("#answers:empty, #answers:not(:has(article))", state="attached")
-    assert page.url == site[0]
+    expect(page).to_have_url(site[0])
     answer(page, *colours("blue"))
     page.go_back()
     page.wait_for_selector("#answers:not(:has(article))", state="attached")
-    assert page.url == site[0]
+    expect(page).to_have_url(site[0])
 
 
 def test_a_jump_within_the_page_keeps_what_was_chosen(page):
     choose(page, *colours("red"))
     page.evaluate("location.hash = 'main'")
     page.go_back()
-    assert page.locator(".chosen canvas").count() == 1
+    expect(page.locator(".chosen canvas")).to_have_count(1)
 
 
 def test_dropped_and_pasted_photos_join_the_chosen_ones_and_can_be_removed(page, engine):
     choose(page, *colours("red"))
     dispatch(page, "dragover", *colours("lime"))
-    assert page.locator("body.dropping").count() == 1
+    expect(page.locator("body.dropping")).to_have_count(1)
     dispatch(page, "drop", *colours("lime"))
-    assert page.locator("body.dropping").count() == 0
+    expect(page.locator("body.dropping")).to_have_count(0)
     dispatch(page, "paste", *colours("blue"))
-    assert page.locator(".chosen .filename").all_inner_texts() == ["red.png", "lime.png", "blue.png"]
-    assert "blue.png" in page.locator("#said").inner_text()
+    expect(page.locator(".chosen .filename")).to_have_text(["red.png", "lime.png", "blue.png"])
+    expect(page.locator("#said")).to_contain_text("blue.png")
     page.get_by_role("button", name="Remove red.png").press("Enter")
     predict(page)
     wait_for_all(page)
@@ -222,17 +222,17 @@ def test_dropped_and_pasted_photos_join_the_chosen_ones_and_can_be_removed(page,
 
 def test_dragging_away_ends_the_drop_state_and_text_never_begins_it(page):
     dispatch(page, "dragover")
-    assert page.locator("body.dropping").count() == 0
+    expect(page.locator("body.dropping")).to_have_count(0)
     dispatch(page, "dragover", file())
     dispatch(page, "dragleave", file())
-    assert page.locator("body.dropping").count() == 0
+    expect(page.locator("body.dropping")).to_have_count(0)
 
 
 def test_answers_stand_in_the_order_of_choice_and_are_all_told(page):
     names = ["blue", "red", "lime", "red", "blue"]
     answer(page, *colours(*names))
-    assert page.locator(f"{RESULT} .filename").all_inner_texts() == [f"{name}.png" for name in names]
-    assert page.url.endswith("/")
+    expect(page.locator(f"{RESULT} .filename")).to_have_text([f"{name}.png" for name in names])
+    expect(page).to_have_url(re.compile("/$"))
     said = page.locator("#said").inner_text()
     assert "red.png: The image you uploaded is a red fox" in said
     assert said.count("The image you uploaded is") == 5
@@ -243,11 +243,11 @@ def test_two_answers_are_asked_for_at_a_time(page, engine):
     choose(page, *colours("blue", "red", "lime"))
     predict(page)
     page.wait_for_function("() => document.body.innerText.match(/Being looked at/g)?.length === 2")
-    assert page.locator(".pending .state").last.inner_text().startswith("Waiting")
+    expect(page.locator(".pending .state").last).to_contain_text("Waiting")
     engine.open.set()
     wait_for_all(page)
     assert engine.most_at_once == 2
-    assert page.locator(RESULT).count() == 3
+    expect(page.locator(RESULT)).to_have_count(3)
 
 
 def test_a_broken_photo_among_good_ones_has_its_error_in_its_place(page):
@@ -257,8 +257,8 @@ def test_a_broken_photo_among_good_ones_has_its_error_in_its_place(page):
     assert texts[1].startswith("broken.png: This image is damaged or incomplete")
     assert texts[2].startswith("notes.txt: This file is not an image")
     assert "blue jay" in texts[3]
-    assert page.locator(REFUSED).count() == 2
-    assert page.get_by_role("button", name="Retry").count() == 0
+    expect(page.locator(REFUSED)).to_have_count(2)
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
 
 
 def test_answers_that_are_not_kept_share_no_ids(open_page, site_that_keeps_nothing):
@@ -266,8 +266,8 @@ def test_answers_that_are_not_kept_share_no_ids(open_page, site_that_keeps_nothi
     answer(page, *colours("red", "blue"))
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
     assert len(ids) == len(set(ids))
-    assert page.get_by_role("progressbar", name="blue jay").count() == 2
-    assert page.locator(f"{RESULT} img").last.evaluate("image => image.naturalWidth") == 320
+    expect(page.get_by_role("progressbar", name="blue jay")).to_have_count(2)
+    expect(page.locator(f"{RESULT} img").last).to_have_js_property("naturalWidth", 320)
 
 
 def test_while_it_is_asked_for_a_photo_has_its_card_with_its_progress(page, engine):
@@ -276,10 +276,10 @@ def test_while_it_is_asked_for_a_photo_has_its_card_with_its_progress(page, engi
     predict(page)
     page.wait_for_selector("text=Being looked at")
     card = page.locator("article.pending[aria-busy=true]").first
-    assert card.get_by_role("progressbar", name="Sent").is_visible()
-    assert card.get_by_role("progressbar", name="Sent").evaluate("bar => bar.value") == 1
+    expect(card.get_by_role("progressbar", name="Sent")).to_be_visible()
+    expect(card.get_by_role("progressbar", name="Sent")).to_have_js_property("value", 1)
     before = card.locator("canvas").evaluate(PLACE)
-    assert page.locator("button:text('Predict')").is_disabled()
+    expect(page.locator("button:text('Predict')")).to_be_disabled()
     engine.open.set()
     wait_for_all(page)
     assert page.locator(f"{RESULT} img").first.evaluate(PLACE) == pytest.approx(before, abs=1)
@@ -305,10 +305,10 @@ def test_the_preview_stays_until_the_picture_of_the_answer_is_there(page):
     predict(page)
     while not held:  # Playwright calls back only while one of its calls runs
         page.evaluate("new Promise(requestAnimationFrame)")
-    assert page.locator("article.pending canvas").is_visible()
+    expect(page.locator("article.pending canvas")).to_be_visible()
     held[0].continue_()
     wait_for_all(page)
-    assert page.locator(f"{RESULT} img").evaluate("image => image.complete")
+    expect(page.locator(f"{RESULT} img")).to_have_js_property("complete", True)
 
 
 def test_in_the_end_the_first_answer_has_the_focus(page):
@@ -335,7 +335,7 @@ def test_a_large_photo_is_reduced_and_keeps_its_name(page, engine):
     image = arrived(engine)
     assert (image.format, image.size) == ("JPEG", (1024, 683))
     assert len(engine.arrived[0]) < len(large) / 4
-    assert page.locator(f"{RESULT} .filename").inner_text() == "large.png"
+    expect(page.locator(f"{RESULT} .filename")).to_have_text("large.png")
 
 
 def test_a_reduced_photo_is_upright_and_what_was_transparent_is_white(page, engine):
@@ -389,12 +389,12 @@ def ask_a_busy_site(page: Page, engine: SpyingEngine, refusals: int) -> None:
 
 def test_a_busy_site_is_asked_again_once(page, engine):
     ask_a_busy_site(page, engine, refusals=1)
-    assert page.locator(RESULT).count() == 1
+    expect(page.locator(RESULT)).to_have_count(1)
 
 
 def test_a_site_that_stays_busy_says_so_and_can_be_asked_again(page, engine):
     ask_a_busy_site(page, engine, refusals=2)
-    assert "More photos are waiting" in page.locator(REFUSED).inner_text()
+    expect(page.locator(REFUSED)).to_contain_text("More photos are waiting")
     page.click("text=Retry")
     page.wait_for_selector(RESULT)
 
@@ -404,24 +404,24 @@ def test_without_a_network_one_sentence_says_so_and_retry_works(page):
     page.context.set_offline(True)
     predict(page)
     wait_for_all(page)
-    assert (
-        page.locator(REFUSED).inner_text() == "The photo could not be sent; please check the connection and try again."
+    expect(page.locator(REFUSED)).to_have_text(
+        "The photo could not be sent; please check the connection and try again."
     )
     assert page.evaluate("document.activeElement.textContent") == "Retry"
     page.keyboard.press("Enter")
     page.wait_for_selector("article[aria-busy=false]")
-    assert page.locator(REFUSED).count() == 1
+    expect(page.locator(REFUSED)).to_have_count(1)
     page.context.set_offline(False)
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("/results/"))
-    assert page.locator(REFUSED).count() == 0
+    expect(page.locator(REFUSED)).to_have_count(0)
     assert page.evaluate("document.activeElement.tagName") == "H2"
 
 
 def test_a_phone_takes_photos_with_and_without_javascript(open_page, engine):
     for script in (True, False):
         page = open_page(has_touch=True, java_script_enabled=script)
-        assert page.locator("#camera").is_visible()
+        expect(page.locator("#camera")).to_be_visible()
         page.set_input_files("#camera", [file("taken.png", picture("lime"))])
         assert page.locator(".chosen li").count() == page.locator("#fileImage").evaluate("input => input.files.length")
         assert page.locator("#camera").evaluate("input => input.files.length") == (0 if script else 1)
@@ -431,7 +431,7 @@ def test_a_phone_takes_photos_with_and_without_javascript(open_page, engine):
 
 
 def test_a_desk_has_no_camera_to_take(page):
-    assert not page.locator("#camera").is_visible()
+    expect(page.locator("#camera")).to_be_hidden()
     assert not page.evaluate("document.querySelector('form.upload').checkValidity()")
 
 
@@ -439,8 +439,8 @@ def test_without_javascript_the_form_answers(open_page):
     page = open_page(java_script_enabled=False)
     page.set_input_files("#fileImage", [*colours("red", "blue"), file("notes.txt", b"words")])
     predict(page)
-    assert page.locator(f"{RESULT} h2").count() == 2
-    assert page.locator(REFUSED).inner_text().startswith("notes.txt: ")
+    expect(page.locator(f"{RESULT} h2")).to_have_count(2)
+    expect(page.locator(REFUSED)).to_contain_text("notes.txt: ")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -484,11 +484,11 @@ def test_why_is_laid_over_the_picture_and_taken_away_again(page):
     address = page.url
     for index in (0, 1):
         second.locator("a.why").nth(index).click()
-        assert second.locator("img.heat").get_attribute("src").endswith(f"/why?class={(1, 0)[index]}")
-        assert second.locator("a.why[aria-current]").count() == 1
+        expect(second.locator("img.heat")).to_have_attribute("src", re.compile(rf"/why\?class={(1, 0)[index]}$"))
+        expect(second.locator("a.why[aria-current]")).to_have_count(1)
     second.locator("a.why").nth(1).click()
-    assert page.locator("img.heat").count() == 0
-    assert page.url == address
+    expect(page.locator("img.heat")).to_have_count(0)
+    expect(page).to_have_url(address)
 
 
 def test_who_asked_too_often_can_try_again_later(page):
@@ -500,4 +500,4 @@ def test_who_asked_too_often_can_try_again_later(page):
     page.unroute("**/")
     page.locator(".retry").click()
     page.locator(f"{RESULT} h2").wait_for()
-    assert page.locator(REFUSED).count() == 0
+    expect(page.locator(REFUSED)).to_have_count(0)

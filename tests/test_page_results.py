@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 from test_page import RESULT, choose, colours, engine, open_page, predict, pytestmark, site, wait_for_all
 
 __all__ = ["engine", "open_page", "pytestmark", "site"]  # fixtures
@@ -23,14 +24,14 @@ def answered(page):
 
 def test_an_example_is_answered(page):
     page.locator("form.examples button").first.click()
-    assert page.locator(f"{RESULT} h2").inner_text().startswith("The image you uploaded is")
-    assert page.locator(f"{RESULT} img").evaluate("image => image.naturalWidth") == 640
+    expect(page.locator(f"{RESULT} h2")).to_contain_text("The image you uploaded is")
+    expect(page.locator(f"{RESULT} img")).to_have_js_property("naturalWidth", 640)
 
 
 def test_why_marks_the_picture(answered):
     answered.locator("a.why").nth(1).click()
     heat = answered.locator("img.heat")
-    assert heat.get_attribute("src").endswith("/why?class=0")
+    expect(heat).to_have_attribute("src", re.compile(r"/why\?class=0$"))
     assert heat.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
     boxes = [answered.locator(f".picture img >> nth={i}").bounding_box() for i in (0, 1)]
     assert boxes[0] == boxes[1]
@@ -39,17 +40,17 @@ def test_why_marks_the_picture(answered):
 def test_feedback_is_thanked_for(answered):
     answered.locator(".feedback input[name=label]").fill("a lizard")
     answered.locator(".feedback button[value=no]").click()
-    assert "it is a lizard" in answered.locator("[role=status]").inner_text()
-    assert answered.locator(".feedback").count() == 0
+    expect(answered.locator("[role=status]")).to_contain_text("it is a lizard")
+    expect(answered.locator(".feedback")).to_have_count(0)
 
 
 def test_the_link_leads_to_the_same_answer_and_delete_ends_it(answered):
     answered.click("text=Link to this result")
-    assert re.search("/results/[0-9a-f]{32}$", answered.url)
+    expect(answered).to_have_url(re.compile("/results/[0-9a-f]{32}$"))
     kept = answered.url
-    assert "Egyptian cat" in answered.locator("article h2").inner_text()
+    expect(answered.locator("article h2")).to_contain_text("Egyptian cat")
     answered.click("text=Delete photo and answer")
-    assert "were deleted" in answered.locator("[role=status]").inner_text()
+    expect(answered.locator("[role=status]")).to_contain_text("were deleted")
     assert answered.goto(kept).status == 404
 
 
@@ -68,4 +69,5 @@ def test_without_javascript_nothing_offers_to_copy(open_page):
     page = open_page(java_script_enabled=False)
     page.set_input_files("#fileImage", colours("lime"))
     page.click("text=Predict")
-    assert not page.locator(".copy").first.is_visible()
+    page.wait_for_selector(RESULT)
+    expect(page.locator(".copy").first).to_be_hidden()

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from conftest import SHARED, encoded, needs_chromium, needs_shared, picture, textured
+from playwright.sync_api import expect
 from serving import ROOT, free_port, gunicorn, running
 
 pytestmark = pytest.mark.tensorflow
@@ -95,18 +96,18 @@ def test_a_browser_uploads_keeps_and_deletes(site, browser, photo, uploads, scri
         page.goto(site.url)
         page.set_input_files("#fileImage", [photo])
         page.click("text=Predict")
-        assert page.locator("article h2").first.inner_text().startswith("The image you uploaded is a")
-        assert page.locator("progress").count() == 5
-        assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 800
+        expect(page.locator("article h2").first).to_contain_text("The image you uploaded is a")
+        expect(page.locator("progress")).to_have_count(5)
+        expect(page.locator(".picture img")).to_have_js_property("naturalWidth", 800)
 
         page.click("text=Link to this result")
-        assert re.search("/results/[0-9a-f]{32}$", page.url)
-        assert page.locator("progress").count() == 5
+        expect(page).to_have_url(re.compile("/results/[0-9a-f]{32}$"))
+        expect(page.locator("progress")).to_have_count(5)
         kept = page.url
         page.click("text=Delete photo and answer")
-        assert "were deleted" in page.locator("[role=status]").inner_text()
+        expect(page.locator("[role=status]")).to_contain_text("were deleted")
         assert page.goto(kept).status == 404
-        assert "is not here" in page.locator("[role=alert]").inner_text()
+        expect(page.locator("[role=alert]")).to_contain_text("is not here")
         assert [complaint for complaint in complaints if "404" not in complaint] == []
         assert list(uploads.glob(kept[-32:] + "*")) == []
 
@@ -118,8 +119,8 @@ def test_a_browser_shows_the_error_and_the_form_again(site, browser):
         page.goto(site.url)
         page.set_input_files("#fileImage", [ROOT / "Makefile"])
         page.click("text=Predict")
-        assert "is not an image" in page.locator("[role=alert]").inner_text()
-        assert page.locator("form.upload").is_visible()
+        expect(page.locator("[role=alert]")).to_contain_text("is not an image")
+        expect(page.locator("form.upload")).to_be_visible()
 
 
 @needs_chromium
