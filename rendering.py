@@ -1,5 +1,6 @@
 """Results and errors -> the page, or JSON for those who ask for it."""
 
+import threading
 from collections.abc import Sequence
 
 from flask import Response, jsonify, make_response, render_template, request
@@ -25,6 +26,9 @@ class Rendering:
         self._threshold = threshold
         labels = [label.name for label in model.labels]
         self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # of what a photo may show instead
+        # One at a time: the photos of a batch are answered together, and threads that render at once only fight for
+        # the interpreter: 2 % more photos from 32 clients (README, Measured).
+        self._turn = threading.Lock()
 
     def failed(self, error: Exception) -> Response:
         """Any error at all, as a problem document or on the page with its sentence and the form."""
@@ -62,7 +66,8 @@ class Rendering:
             "suggestions": self._suggestions,
             "why": request.args.get("why", type=int),
         }
-        return make_response(render_template("index.html", **context, **own))
+        with self._turn:
+            return make_response(render_template("index.html", **context, **own))
 
 
 def problem_json(document: dict[str, object]) -> Response:

@@ -41,8 +41,7 @@ class Result:
 
 def sentence(prediction: Prediction) -> str:
     """ "The image you uploaded is an Egyptian cat (47.31%)"."""
-    named = articles().a(readable(prediction.label))
-    return f"The image you uploaded is {named} ({percent(prediction.score)})"
+    return f"The image you uploaded is {with_article(readable(prediction.label))} ({percent(prediction.score)})"
 
 
 def readable(label: str) -> str:
@@ -62,6 +61,12 @@ def printable(filename: str) -> str:
 
 
 @cache
+def with_article(noun: str) -> str:
+    """ "a unicycle", but "an umbrella"."""
+    return articles().a(noun)
+
+
+@cache
 def articles() -> inflect.engine:
-    """Knows "a unicycle" from "an umbrella"."""
+    """Knows English."""
     return inflect.engine()

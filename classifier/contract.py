@@ -20,6 +20,7 @@ class Network(Protocol):
     precision: str
     is_random: bool
     threshold: float
+    largest_run: int  # images that it runs best; more take as much longer
 
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
         """uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""

@@ -40,9 +40,9 @@ class Asked(NamedTuple):
 class Engine:
     """Answers photos, from any number of threads, which decode; one thread of its own runs the model.
 
-    Photos that come together are run as one batch of at most `max_batch`; a lone one waits for company for at
-    most `max_wait_ms`, and only while another is being decoded. At most `max_waiting` wait, and each is
-    answered or refused within `timeout_s`.
+    Photos that come together are run as one batch of at most `max_batch`, or of as many as the model runs best;
+    a lone one waits for company for at most `max_wait_ms`, and only while another is being decoded. At most
+    `max_waiting` wait, and each is answered or refused within `timeout_s`.
     """
 
     def __init__(
@@ -65,7 +65,10 @@ class Engine:
         self._max_batch = max_batch
         self._decoding = threading.Semaphore(DECODERS)
         self._batcher = Batcher[np.ndarray, Scored](
-            self._predict, max_batch=max_batch, max_wait_s=max_wait_ms / 1000, max_waiting=max_waiting
+            self._predict,
+            max_batch=min(max_batch, model.largest_run),  # all of a batch wait for its last photo
+            max_wait_s=max_wait_ms / 1000,
+            max_waiting=max_waiting,
         )
 
     def classify(

@@ -53,12 +53,12 @@ class Model:
         self._run = backend.compiled(network)
         self._grad_cam: GradCam | None = None
         self._explaining = threading.Lock()  # so that this never takes more than one prediction's place
-        largest = LARGEST_RUN[self.device[:3]]
-        self._sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= largest]
+        self.largest_run = LARGEST_RUN[self.device[:3]]
+        self._sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= self.largest_run]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Run the images in slices that are not too large."""
-        step = self._sizes[-1]
+        step = self.largest_run
         return np.concatenate([self._run_slice(images[i : i + step]) for i in range(0, len(images), step)])
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:

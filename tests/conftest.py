@@ -30,6 +30,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 
 CHROMIUM = shutil.which("chromium")
+BROWSER_MS = 30_000  # only a broken page ever waits so long, or one on a machine that does much else
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt-get install chromium)")
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data (real weights and photos) here")
@@ -45,6 +46,7 @@ class ToyModel:
     precision = "float32"
     is_random = False
     threshold = 0.0
+    largest_run = 128
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         means = images.mean(axis=(1, 2)) + 1.0  # (n, 3)
@@ -124,7 +126,7 @@ def listening(app: WSGIApplication) -> Iterator[int]:
 def browser():
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=BROWSER_MS)
     with sync_playwright() as playwright:
         # --no-sandbox: CI runs as root.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import ToyModel, picture, post
+from conftest import ToyModel, picture, post, wait_until
 
 from app import create_app
 from classifier.engine import Answer, Engine
@@ -85,13 +85,24 @@ def test_photos_of_many_threads_are_run_together_and_each_gets_its_own_answer(ma
     holding = hold(model, engine)
     colours = ["red", "lime", "blue"] * 5
     threads, results = in_threads(engine.classify, [[picture(colour)] for colour in colours])
-    while engine.waiting() < len(colours):
-        threading.Event().wait(0.001)
+    wait_until(lambda: engine.waiting() == len(colours), SOON)
     model.go_on.set()
     for thread in threads + holding:
         thread.join(SOON)
     assert [best(answer) for (answer,) in results] == [0, 1, 2] * 5
     assert model.batches == [1, 15]
+
+
+def test_a_batch_is_no_larger_than_what_the_model_runs_best(make, model):
+    model.largest_run = 2
+    engine = make(max_batch=32)
+    holding = hold(model, engine)
+    threads, _ = in_threads(engine.classify, [[picture()] * 5])
+    wait_until(lambda: engine.waiting() == 5, SOON)
+    model.go_on.set()
+    for thread in holding + threads:
+        thread.join()
+    assert model.batches == [1, 2, 2, 1]
 
 
 def test_each_file_has_its_own_outcome(make):

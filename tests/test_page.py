@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import ToyModel, encoded, listening, needs_chromium, picture, textured
+from conftest import BROWSER_MS, ToyModel, encoded, listening, needs_chromium, picture, textured
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -111,7 +111,7 @@ def open_page(site, engine, browser):
     def open(url: str = site[0], **options) -> Page:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(BROWSER_MS)
         page.on("console", complain)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: asked.url.startswith((url, "data:")) or complaints.append(asked.url))
