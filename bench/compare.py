@@ -32,7 +32,7 @@ PEERS = ROOT / "bench" / "peers"
 SHARED = ROOT.parent / "shared" / "data" / "photos"
 ROUNDS = 3
 # Photos per round, by the number of clients: so many that starting and ending, when the cores idle, hardly count.
-REQUESTS = {1: 12, 8: 128, 32: 256}
+REQUESTS = {1: 10, 8: 96, 32: 160}
 Post = Callable[[int, bytes], None]
 
 

@@ -1,4 +1,4 @@
-"""Whether memory stays level: `python bench/soak.py`. 2,000 photos from 32 clients, memory at the start and the end."""
+"""Whether memory stays level: `python bench/soak.py`. 2,000 photos from 32 clients, memory after every 400 of them."""
 
 import itertools
 import os
@@ -10,7 +10,7 @@ from overhead import jpeg, post
 from serving import Site, run_together, running
 
 CLIENTS = 32
-WARM_UP, PHOTOS = 200, 2000
+WARM_UP, PHOTOS, PORTION = 200, 2000, 400
 
 
 def main() -> None:
@@ -18,11 +18,12 @@ def main() -> None:
     photos = [jpeg(500, 375, 97), jpeg(1600, 1200, 90), jpeg(320, 240, 80)]
     with TemporaryDirectory() as uploads, running({"CLASSIFIER_UPLOADS": uploads}) as site:
         send(site, photos, WARM_UP)
-        before, began = site.resident_mb(), time.monotonic()
-        send(site, photos, PHOTOS)
+        memory, began = [site.resident_mb()], time.monotonic()
+        for _ in range(PHOTOS // PORTION):
+            send(site, photos, PORTION)
+            memory.append(site.resident_mb())
         rate = PHOTOS / (time.monotonic() - began)
-        after = site.resident_mb()
-    print(f"{PHOTOS} photos, {rate:.2f} a second: {before:.0f} MB, then {after:.0f} MB ({after - before:+.0f} MB)")
+    print(f"{PHOTOS} photos, {rate:.2f} a second; MB: {', '.join(f'{mb:.0f}' for mb in memory)}")
 
 
 def send(site: Site, photos: list[bytes], count: int) -> None:

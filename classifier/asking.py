@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from classifier.batching import Full
-from classifier.replica import Facts
+from classifier.contract import Facts
 
 log = logging.getLogger(__name__)
 

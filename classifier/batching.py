@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from classifier.pace import Pace
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -50,26 +52,12 @@ class Waiting(Generic[Item, Result]):
         return True
 
 
-class Pace:
-    """How long an item takes of late, in a batch; what is longer ago counts for less and less."""
-
-    def __init__(self) -> None:
-        self._seconds = self._items = 0.0
-
-    def note(self, seconds: float, items: int) -> None:
-        self._seconds = 0.8 * self._seconds + seconds
-        self._items = 0.8 * self._items + items
-
-    def seconds(self, items: int) -> float:
-        """How long `items` more will take; 0 as long as nothing is known."""
-        return self._seconds / max(self._items, 1.0) * items
-
-
 class Batcher(Generic[Item, Result]):
     """Runs items in batches of at most `max_batch`; at most `max_waiting` wait.
 
-    A batch starts as soon as the thread is free. Only an item that finds the thread idle waits for company:
-    for at most `max_wait_s`, and only while another request is expected (see `expect`).
+    A batch starts as soon as the thread is free. Only an item that finds the thread idle waits for company: for at
+    most `max_wait_s`, and only while another request is expected. One is when a thread says so (see `expect`). And
+    as many as were answered last may ask again: for those it waits a tenth of the time that they took.
     """
 
     def __init__(
@@ -77,7 +65,7 @@ class Batcher(Generic[Item, Result]):
         run: Callable[[list[Item]], Sequence[Result]],
         *,
         max_batch: int = 32,
-        max_wait_s: float = 0.02,
+        max_wait_s: float = 0.04,
         max_waiting: int = 256,
     ) -> None:
         self._run = run
@@ -87,6 +75,8 @@ class Batcher(Generic[Item, Result]):
         self._queue: deque[Waiting[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._expected = 0
+        self._latest = 0  # items in the batch before
+        self._patience_s = 0.0  # how long to wait for as many
         self._closed = False
         self._running = 0  # items in the present batch
         self._running_since: float | None = None
@@ -161,8 +151,12 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             if not self._queue:
                 self._changed.wait_for(lambda: self._queue or self._closed)
-                self._changed.wait_for(self._is_complete, self._max_wait_s)
+                self._changed.wait_for(self._are_as_many, self._patience_s)
+                self._changed.wait_for(self._is_complete, self._max_wait_s - self._patience_s)
             return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
+
+    def _are_as_many(self) -> bool:
+        return self._is_complete() and (self._closed or len(self._queue) >= self._latest)
 
     def _is_complete(self) -> bool:
         return self._closed or not self._expected or len(self._queue) >= self._max_batch
@@ -189,7 +183,9 @@ class Batcher(Generic[Item, Result]):
         try:
             results = self._run(items)
         finally:
-            self._pace.note(self.running_for_s(), len(items))
+            seconds = self.running_for_s()
+            self._pace.note(seconds, len(items))
+            self._latest, self._patience_s = len(items), min(self._max_wait_s, seconds / 10)
             self._running, self._running_since = 0, None
         if len(results) != len(items):
             raise ValueError(f"run gave {len(results)} results for {len(items)} items")

@@ -17,7 +17,7 @@ from classifier.batching import Full
 from classifier.contract import Network
 from classifier.errors import StartupError
 from classifier.labels import one_line
-from classifier.replica import BATCHES_AT_HAND, Facts, Replica, failure, load
+from classifier.replica import BATCHES_AT_HAND, RemoteModel, Replica, failure, load
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a cluster starts in `connect`, not when one that ended is asked
@@ -28,7 +28,7 @@ if not os.environ.get("RAY_ADDRESS"):
 try:
     import ray
     from ray import serve
-    from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayError
+    from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError
     from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 except ImportError as exc:
     raise StartupError(
@@ -52,18 +52,19 @@ class ServeReplicas:
         self._name = name
         self._leave = connect(replicas[1])
         try:
+            serve.start(proxy_location="Disabled")
             if not is_deployed(name):
                 deploy(application(load, replicas=replicas, num_gpus=gpus_for(replicas[1]), **options), name)
             wait_until_running(name)
-        except (RayError, StartupError) as exc:
+        except Exception as exc:
             self._leave()
             if isinstance(exc, StartupError):
                 raise
             raise StartupError(f"The Ray cluster failed at the start: {one_line(exc)}.") from exc
         self._handle = serve.get_app_handle(name)
 
-    def facts(self) -> Facts:
-        return cast(Facts, self.ask("facts").result(START_S))
+    def facts(self) -> RemoteModel:
+        return cast(RemoteModel, self.ask("facts").result(START_S))
 
     def ask(self, method: str, *args: Any) -> "ServeReply":
         return ServeReply(getattr(self._handle, method).remote(*args))
@@ -117,7 +118,6 @@ def connect(cpus: int) -> Callable[[], None]:
                 cores = max(cpus, os.cpu_count() or 1)
                 objects = OBJECTS_MB * 2**20
                 ray.init("local", num_cpus=cores, object_store_memory=objects, include_dashboard=False, **quiet)
-        serve.start(proxy_location="Disabled")
     except Exception as exc:
         where = f"joined at RAY_ADDRESS={address}" if address else "started on this machine"
         raise StartupError(f"A Ray cluster could not be {where}: {one_line(exc)}.") from exc

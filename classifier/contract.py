@@ -10,17 +10,39 @@ from classifier.errors import ClassifierError
 from classifier.labels import Label
 
 
-class Network(Protocol):
+class Facts(Protocol):
+    """What is told of a model, wherever it runs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> list[Label]: ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of the images it looks at: (height, width)."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def is_random(self) -> bool: ...
+
+    @property
+    def threshold(self) -> float:
+        """Under this top probability the answer is "not sure"; 0 for none."""
+
+
+class Network(Facts, Protocol):
     """What the engine needs of a model; `classifier.model.Model` is the real one."""
 
-    name: str
-    labels: list[Label]
-    size: tuple[int, int]
-    device: str
-    precision: str
-    is_random: bool
-    threshold: float
-    largest_run: int  # images that it runs best; more take as much longer
+    @property
+    def largest_run(self) -> int:
+        """How many images it runs best at once; more take as much longer."""
 
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
         """uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
@@ -72,7 +94,8 @@ class Explanation:
 class Engine(Protocol):
     """What the web needs of an engine; `classifier.engine.Engine` is the local one."""
 
-    model: Network
+    @property
+    def model(self) -> Facts: ...
 
     def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]: ...
 

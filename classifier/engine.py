@@ -41,8 +41,8 @@ class Engine:
     """Answers photos, from any number of threads, which decode; one thread of its own runs the model.
 
     Photos that come together are run as one batch of at most `max_batch`, or of as many as the model runs best;
-    a lone one waits for company for at most `max_wait_ms`, and only while another is being decoded. At most
-    `max_waiting` wait, and each is answered or refused within `timeout_s`.
+    a lone one waits for company for at most `max_wait_ms`, and only while another is being decoded or some who were
+    answered last may ask again. At most `max_waiting` wait, and each is answered or refused within `timeout_s`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Engine:
         top: int = 5,
         max_megapixels: float = 50,
         max_batch: int = 32,
-        max_wait_ms: float = 20,
+        max_wait_ms: float = 40,
         max_waiting: int = 256,
         timeout_s: float = 30,
     ) -> None:

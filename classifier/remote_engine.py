@@ -14,10 +14,11 @@ from typing import Any, cast
 import numpy as np
 
 from classifier.asking import Question, Replicas
-from classifier.batching import Closed, Full, Pace
-from classifier.contract import Answer, Explanation, Network
+from classifier.batching import Closed, Full
+from classifier.contract import Answer, Explanation
 from classifier.engine import LET_IN_S, in_our_words
 from classifier.errors import ClassifierError, Unavailable
+from classifier.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class RemoteEngine:
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
-        self.model = cast(Network, replicas.facts())  # the pages tell of it; nobody runs it here
+        self.model = replicas.facts()  # the pages tell of it; nobody runs it here
         self._running = replicas.running()
         self._heard = time.monotonic()
         self._in_flight = 0

@@ -25,8 +25,8 @@ BATCHES_AT_HAND = 2  # one that the model runs, and the next, which is being dec
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a site tells of a model that runs elsewhere."""
+class RemoteModel:
+    """What a site tells of a model that runs elsewhere; `contract.Facts`."""
 
     name: str
     labels: list[Label]
@@ -60,9 +60,9 @@ class Replica:
         self._threads = ThreadPoolExecutor(BATCHES_AT_HAND * max_batch, "request")
         sys.setswitchinterval(0.0005)  # as gunicorn.conf.py does
 
-    async def facts(self) -> Facts:
+    async def facts(self) -> RemoteModel:
         model = self._engine.model
-        return Facts(
+        return RemoteModel(
             model.name, model.labels, model.size, model.device, model.precision, model.is_random, model.threshold
         )
 

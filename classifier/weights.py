@@ -18,8 +18,8 @@ INITIALIZERS = ("glorot_uniform", "VarianceScaling", "he_normal")  # that keras.
 Shapes = Counter[tuple[int, ...]]
 
 WAYS_OUT = (
-    "Ways out: let this machine reach the internet once and use CLASSIFIER_WEIGHTS=imagenet; or set CLASSIFIER_WEIGHTS "
-    "to a file that fits; or set CLASSIFIER_WEIGHTS=random to try the site with answers that mean nothing."
+    "Ways out: let this machine reach the internet once and use the weights imagenet; or name a file that fits; "
+    "or try it with random, whose answers mean nothing (CLASSIFIER_WEIGHTS for the site, --weights for training)."
 )
 
 

@@ -8,7 +8,8 @@ from concurrent.futures import CancelledError
 import pytest
 from serving import run_together
 
-from classifier.batching import Batcher, Closed, Expired, Full, Pace
+from classifier.batching import Batcher, Closed, Expired, Full
+from classifier.pace import Pace
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
 FOREVER = 3600
@@ -108,6 +109,30 @@ def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
     batcher = make(max_wait_s=0.01)
     with batcher.expect():
         assert batcher.submit(1, later()).result(SOON) == 2
+
+
+@pytest.fixture
+def answered_two(run, held):
+    """A batcher that has answered two together."""
+    batcher, _ = held(max_wait_s=FOREVER)
+    futures = [batcher.submit(i, later()) for i in (1, 2)]
+    run.go_on.set()
+    assert [future.result(SOON) for future in futures] == [2, 4]
+    return batcher
+
+
+def test_an_idle_thread_waits_for_as_many_as_it_answered_last(run, answered_two):
+    answered_two._patience_s = FOREVER  # as if they had taken long
+    futures = [answered_two.submit(i, later()) for i in (3, 4)]
+    assert [future.result(SOON) for future in futures] == [6, 8]
+    assert run.batches == [[0], [1, 2], [3, 4]]
+
+
+def test_it_waits_a_tenth_of_the_time_that_those_took_and_only_once(answered_two):
+    assert answered_two._patience_s < SOON / 10
+    assert answered_two.submit(3, later()).result(SOON) == 6
+    answered_two._patience_s = FOREVER
+    assert answered_two.submit(4, later()).result(SOON) == 8
 
 
 def test_the_window_shuts_when_the_batch_is_full(run, make):

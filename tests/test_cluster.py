@@ -23,7 +23,7 @@ from classifier.batching import Full
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
 from classifier.remote_engine import SILENT_S, RemoteEngine
-from classifier.replica import Facts, failure
+from classifier.replica import RemoteModel, failure
 from settings import Settings
 
 pytestmark = rays_warnings
@@ -41,7 +41,7 @@ class Replicas:
         self.asked = []
 
     def facts(self):
-        return Facts("toy", ToyModel.labels, (224, 224), "CPU", "float32", False, 0.0)
+        return RemoteModel("toy", ToyModel.labels, (224, 224), "CPU", "float32", False, 0.0)
 
     def running(self):
         return self.count

@@ -182,7 +182,7 @@ def test_a_full_queue_refuses_at_once(make, steering):
 
 
 def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, steering):
-    impatient = make(timeout_s=0.5)
+    impatient = make(timeout_s=2)
     steering.hold()
     threads = [threading.Thread(target=impatient.classify, args=([picture()],))]
     threads[0].start()

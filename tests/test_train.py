@@ -499,6 +499,7 @@ def test_photos_that_cannot_be_trained_on_are_one_sentence(data, tmp_path, capsy
         ["--recipe", "gray", "--image-size", "12"],
         ["--recipe", "small", "--image-size", "5"],
         ["--backbone", "vgg16", "--weights", "random", "--image-size", "16"],
+        ["--backbone", "vgg16", "--weights", "imagenet", "--image-size", "16"],
     ],
 )
 def test_too_small_a_size_is_one_sentence(data, tmp_path, capsys, options):

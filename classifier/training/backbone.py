@@ -24,12 +24,12 @@ def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -
     if grayscale:
         pixels = keras.ops.repeat(pixels, 3, axis=-1)
     arguments = {"include_top": False, "input_tensor": find_preprocessing(builder)(pixels)}
+    with weights.unset(), large_enough(side, name):  # before anything is fetched
+        network = builder(weights=None, **arguments)
     if weights_from == "imagenet":
         with quick_to_give_up():
             network = download(name, builder, {**arguments, "classes": IMAGENET_CLASSES})
     else:
-        with weights.unset(), large_enough(side, name):
-            network = builder(weights=None, **arguments)
         fill(network, name, weights_from)
     network.trainable = False
     features = keras.layers.GlobalAveragePooling2D(name="features")(network.output)
