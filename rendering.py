@@ -26,8 +26,8 @@ class Rendering:
         self._threshold = threshold
         labels = [label.name for label in model.labels]
         self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # of what a photo may show instead
-        # One at a time: the photos of a batch are answered together, and threads that render at once only fight for
-        # the interpreter: 2 % more photos from 32 clients (README, Measured).
+        # One page at a time: the photos of a batch are answered together, and threads that render at once only fight
+        # for the interpreter, which cost 2 % of the photos from 32 clients (README, Measured).
         self._turn = threading.Lock()
 
     def failed(self, error: Exception) -> Response:

@@ -1,13 +1,12 @@
 """axe-core finds nothing that keeps people out, in any state of the page, light and dark."""
 
-import threading
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ToyModel, needs_chromium, picture
+from conftest import ToyModel, listening, needs_chromium, picture
 from playwright.sync_api import expect
-from werkzeug.serving import make_server
 
 from app import create_app
 from classifier.engine import Engine
@@ -33,22 +32,17 @@ def scheme(request):
 @pytest.fixture
 def visit(browser, scheme, settings, tmp_path):
     """Opens a page of a running site; keyword arguments are settings."""
-    servers = []
 
     def start(model=None, **changes):
         chosen = replace(settings, **changes)
         app = create_app(Engine(model or ToyModel()), chosen, Uploads(chosen.uploads, chosen.keep_hours))
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
+        port = sites.enter_context(listening(app))
         page = context.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}")
+        page.goto(f"http://127.0.0.1:{port}")
         return page
 
-    with browser.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
+    with ExitStack() as sites, browser.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
         yield start
-    for server in servers:
-        server.shutdown()
 
 
 def send(page, tmp_path, *files):
