@@ -122,7 +122,8 @@ class Views:
         self._engine.check_room()
         if request.content_encoding not in (None, "", "identity"):
             raise UnsupportedImage("Compressed requests are not read here; photos are compressed already.")
-        body = request.get_data(cache=False, parse_form_data=False)
+        with self._engine.expect():
+            body = request.get_data(cache=False, parse_form_data=False)
         request.stream.read(1)  # raises where a body of unknown length went on beyond what may be read
         return body
 

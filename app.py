@@ -89,7 +89,8 @@ class Pages:
 
     def classify(self) -> Response:
         self._engine.check_room()  # before the upload is read: refusing has to be cheap
-        photos = sent_photos(request, self._settings.max_files, self._examples)
+        with self._engine.expect():
+            photos = sent_photos(request, self._settings.max_files, self._examples)
         answers = self._engine.classify([photo.data for photo in photos])
         return self._rendering.answered(
             [self._answers.result(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]

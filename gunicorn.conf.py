@@ -84,8 +84,6 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     worker.loaded.set()
     worker.wsgi.extensions["health"].is_draining = lambda: not worker.alive
-    # The model's thread has to get its turn among those that decode and render: 1-3 % more photos from 8 clients.
-    sys.setswitchinterval(0.0005)
     threading.Thread(target=replace_when_hung, args=(worker,), name="watchdog", daemon=True).start()
     address = str(worker.sockets[0])
     worker.log.info("Ready: open %s in a browser." if address.startswith("http") else "Ready on %s.", address)

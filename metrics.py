@@ -18,6 +18,7 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 TENTHS = tuple(tenth / 10 for tenth in range(1, 11))
+MEMORY_EVERY_S = 1.0
 STAGES = ("decode", "wait", "predict", "render")
 
 
@@ -39,7 +40,8 @@ class Metrics:
         self.kept = Gauge("kept_results", "Answers kept.", multiprocess_mode="mostrecent", **new)
         self.kept_bytes = Gauge("kept_bytes", "What they take.", multiprocess_mode="mostrecent", **new)
         self.resident = Gauge("resident_memory_bytes", "Memory of each process.", multiprocess_mode="liveall", **new)
-        self.resident.set(resident_bytes())
+        self._memory_due = 0.0
+        self.note_memory(0.0)
         for stage in STAGES:
             self.stages.labels(stage)
 
@@ -50,6 +52,12 @@ class Metrics:
             self.stages.labels("decode").observe(stages.decode)
             self.stages.labels("wait").observe(stages.wait)
             self.stages.labels("predict").observe(stages.predict)
+
+    def note_memory(self, now: float) -> None:
+        """Once a second at most: asking the system costs as much as everything else here. `now`: seconds, monotonic."""
+        if now >= self._memory_due:
+            self._memory_due = now + MEMORY_EVERY_S
+            self.resident.set(resident_bytes())
 
     def refused(self, reason: str | HTTPStatus) -> None:
         """`reason`: an error's class, or a status; "TooLarge" and 429 count as too_large and too_many_requests."""

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from classifier.contract import Answer, Engine, Explanation
 from classifier.errors import ClassifierError
 from classifier.uploads import Uploads
-from metrics import Metrics, resident_bytes
+from metrics import Metrics
 from settings import Settings
 
 REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
@@ -31,6 +31,8 @@ class ObservedEngine:
         self._engine = engine
         self._metrics = metrics
         self.model = engine.model
+        self.check_room = engine.check_room
+        self.expect = engine.expect
         self.is_alive = engine.is_alive
         self.waiting = engine.waiting
         self.close = engine.close
@@ -43,9 +45,6 @@ class ObservedEngine:
 
     def explain(self, file: bytes, index: int) -> Explanation:
         return self._engine.explain(file, index)
-
-    def check_room(self) -> None:
-        self._engine.check_room()
 
     def _noted(self, answers: list[Answer | ClassifierError]) -> list[Answer | ClassifierError]:
         for answer in answers:
@@ -97,7 +96,7 @@ class Observer:
         metrics.requests.labels(route(), method(), response.status_code).inc()
         metrics.seconds.labels(route()).observe(seconds)
         metrics.waiting.set(self._engine.waiting())
-        metrics.resident.set(resident_bytes())
+        metrics.note_memory(now)
         if "answers" in g:
             metrics.stages.labels("render").observe(now - g.answered_at)
         elif response.status_code >= HTTPStatus.BAD_REQUEST:

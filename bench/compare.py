@@ -1,8 +1,8 @@
 """Our site beside the bare engine and its peers, in one interleaved run: `make bench`.
 
 All serve VGG16 with the same weights to the same photos on this machine. Closed-loop clients: each sends its
-next photo when it has the answer to the last. What is compared are ratios within this run; the median of the
-rounds is shown. Writes docs/bench.md and docs/bench.svg.
+next photo when it has the answer to the last, over the same connection where the server keeps it. What is
+compared are ratios within this run; the median of the rounds is shown. Writes docs/bench.md and docs/bench.svg.
 """
 
 import contextlib
@@ -32,8 +32,9 @@ PEERS = ROOT / "bench" / "peers"
 SHARED = ROOT.parent / "shared" / "data" / "photos"
 ROUNDS = 3
 # Photos per round, by the number of clients: so many that starting and ending, when the cores idle, hardly count.
-REQUESTS = {1: 10, 8: 96, 32: 160}
-Post = Callable[[int, bytes], None]
+REQUESTS = {1: 10, 8: 96, 32: 256}
+BARE = 96  # photos of the bare engine per round, at most
+Post = Callable[[HTTPConnection, bytes], None]
 
 
 @dataclass
@@ -72,7 +73,7 @@ def main() -> None:
             for clients, count in REQUESTS.items():
                 for precision, model in bare.items():
                     with alone(None, systems):
-                        bare_rates[precision][clients].append(bare_rate(model, min(clients, 16), count))
+                        bare_rates[precision][clients].append(bare_rate(model, min(clients, 16), min(count, BARE)))
                 for system in systems:
                     with alone(system, systems):
                         measure(system, clients, count, photos)
@@ -150,7 +151,8 @@ def alone(measured: System | None, systems: list[System]) -> Iterator[None]:
 def wait_for_answer(system: System, process: subprocess.Popen[bytes], photo: bytes) -> None:
     while process.poll() is None:
         try:
-            return system.post(system.port, photo)
+            with connected(system) as connection:
+                return system.post(connection, photo)
         except (OSError, AssertionError, ValueError):
             time.sleep(0.1)
     raise RuntimeError(f"{system.name} did not start.")
@@ -178,14 +180,15 @@ def measure(system: System, clients: int, count: int, photos: list[bytes]) -> No
     queue, lock = iter(range(count)), threading.Lock()
 
     def client() -> None:
-        while True:
-            with lock:
-                i = next(queue, None)
-            if i is None:
-                return
-            began = time.monotonic()
-            system.post(system.port, photos[i % len(photos)])
-            system.times[clients].append(time.monotonic() - began)
+        with connected(system) as connection:
+            while True:
+                with lock:
+                    i = next(queue, None)
+                if i is None:
+                    return
+                began = time.monotonic()
+                system.post(connection, photos[i % len(photos)])
+                system.times[clients].append(time.monotonic() - began)
 
     began = time.monotonic()
     run_together(threading.Thread(target=client) for _ in range(clients))
@@ -195,30 +198,34 @@ def measure(system: System, clients: int, count: int, photos: list[bytes]) -> No
 def form(path: str, name: str) -> Post:
     """Posting a photo as a multipart form, as curl does."""
 
-    def post(port: int, photo: bytes) -> None:
-        request(port, "POST", path, *multipart(name, photo))
+    def post(connection: HTTPConnection, photo: bytes) -> None:
+        request(connection, "POST", path, *multipart(name, photo))
 
     return post
 
 
-def post_gradio(port: int, photo: bytes) -> None:
+def post_gradio(connection: HTTPConnection, photo: bytes) -> None:
     """Gradio's own protocol: upload, call, read the event stream."""
-    (path,) = json.loads(request(port, "POST", "/gradio_api/upload", *multipart("files", photo)))
+    (path,) = json.loads(request(connection, "POST", "/gradio_api/upload", *multipart("files", photo)))
     data = json.dumps({"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}).encode()
-    call = request(port, "POST", "/gradio_api/call/predict", data, {"Content-Type": "application/json"})
-    answer = request(port, "GET", f"/gradio_api/call/predict/{json.loads(call)['event_id']}")
+    call = request(connection, "POST", "/gradio_api/call/predict", data, {"Content-Type": "application/json"})
+    answer = request(connection, "GET", f"/gradio_api/call/predict/{json.loads(call)['event_id']}")
     assert b"event: complete" in answer, answer
 
 
 def request(
-    port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    connection: HTTPConnection, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> bytes:
-    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        answer = response.read()
-        assert response.status == 200, answer
-        return answer
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    answer = response.read()
+    assert response.status == 200, answer
+    return answer
+
+
+def connected(system: System) -> contextlib.closing[HTTPConnection]:
+    """A client's connection; it opens when something is asked, and again where the server has closed it."""
+    return contextlib.closing(HTTPConnection("127.0.0.1", system.port, timeout=120))
 
 
 def tree(pid: int) -> list[int]:

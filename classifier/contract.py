@@ -1,6 +1,7 @@
 """What the engine is given and what it gives."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,6 +107,8 @@ class Engine(Protocol):
     def explain(self, file: bytes, index: int) -> Explanation: ...
 
     def check_room(self) -> None: ...
+
+    def expect(self) -> AbstractContextManager[None]: ...
 
     def waiting(self) -> int: ...
 

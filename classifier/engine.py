@@ -1,23 +1,20 @@
 """Encoded photos in, ranked classes out: decode, predict, rank."""
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from classifier import images
-from classifier.batching import Batcher, Closed, Expired, Full
+from classifier.batching import Batcher
 from classifier.contract import Answer, Explanation, Network, Prediction, Stages
-from classifier.errors import ClassifierError, NotExplainable, Unavailable
+from classifier.errors import ClassifierError, NotExplainable
+from classifier.refusals import in_our_words, patience_s
 
-log = logging.getLogger(__name__)
-
-LET_IN_S = 5  # beyond a full batch, a request is taken when it can be answered this soon: then a rush ends soon, too
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
 
 
@@ -106,9 +103,12 @@ class Engine:
 
     def check_room(self) -> None:
         """Refuse early, before an upload is read, while too much waits already. Raises Unavailable."""
-        patience_s = self._timeout_s if self.waiting() < self._max_batch else min(LET_IN_S, self._timeout_s)
         with in_our_words():
-            self._batcher.check_room(time.monotonic() + patience_s)
+            self._batcher.check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
+
+    def expect(self) -> AbstractContextManager[None]:
+        """Announce that photos are on their way, as while an upload is read: a batch may wait for them."""
+        return self._batcher.expect()
 
     def waiting(self) -> int:
         """How many photos wait for the model."""
@@ -180,21 +180,3 @@ class Engine:
         best = np.argsort(-scores, kind="stable")[:top]
         labels = self.model.labels
         return tuple(Prediction(int(i), labels[i].wnid, labels[i].name, float(scores[i])) for i in best)
-
-
-@contextmanager
-def in_our_words() -> Iterator[None]:
-    """What the queue and the model raise, as an error of ours with a sentence."""
-    try:
-        yield
-    except ClassifierError:
-        raise
-    except Full as exc:
-        raise Unavailable("More photos are waiting than can be answered in time; please try again shortly.") from exc
-    except Closed as exc:
-        raise Unavailable("The site is being restarted; please try again shortly.") from exc
-    except (Expired, TimeoutError) as exc:
-        raise Unavailable("There was no answer in time, as many photos are waiting; please try again shortly.") from exc
-    except BaseException as exc:
-        log.error("The model failed.", exc_info=exc)
-        raise Unavailable("The model failed on this photo, which was noted; please try again.") from exc

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -16,9 +17,9 @@ import numpy as np
 from classifier.asking import Question, Replicas
 from classifier.batching import Closed, Full
 from classifier.contract import Answer, Explanation
-from classifier.engine import LET_IN_S, in_our_words
 from classifier.errors import ClassifierError, Unavailable
 from classifier.pace import Pace
+from classifier.refusals import in_our_words, patience_s
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,12 @@ class RemoteEngine:
 
     def check_room(self) -> None:
         """Refuse early, before an upload is read. Raises Unavailable."""
-        patience_s = self._timeout_s if self.waiting() < self._max_batch else min(LET_IN_S, self._timeout_s)
         with in_our_words(), self._changed:
-            self._check_room(time.monotonic() + patience_s)
+            self._check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
+
+    def expect(self) -> AbstractContextManager[None]:
+        """Nothing here waits for company: the replicas gather their batches."""
+        return nullcontext()
 
     def waiting(self) -> int:
         """How many photos of this process are more than the replicas run at once."""

@@ -58,7 +58,7 @@ class Replica:
     def __init__(self, load: Callable[[], Network], *, max_batch: int = 32, **options: Any) -> None:
         self._engine = local_engine(load(), max_batch=max_batch, **options)
         self._threads = ThreadPoolExecutor(BATCHES_AT_HAND * max_batch, "request")
-        sys.setswitchinterval(0.0005)  # as gunicorn.conf.py does
+        sys.setswitchinterval(0.0005)  # the model's thread has to get its turn among those that decode
 
     async def facts(self) -> RemoteModel:
         model = self._engine.model

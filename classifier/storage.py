@@ -4,6 +4,7 @@ A store holds named bytes, each written whole or not at all, and knows when. Any
 processes and machines may use one at the same time.
 """
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,19 +51,27 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._turn = threading.Lock()  # writing is quick; threads that do so at once fight for the interpreter
 
     def __str__(self) -> str:
         return str(self._folder)
 
     def write(self, name: str, data: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         part = self._folder / f"{name}.part"
+        with self._turn:
+            try:
+                self._written(part, data)
+                part.replace(self._folder / name)
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
+
+    def _written(self, part: Path, data: bytes) -> None:
         try:
             part.write_bytes(data)
-            part.replace(self._folder / name)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
 
     def read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()

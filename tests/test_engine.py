@@ -1,10 +1,12 @@
 """The engine answers every photo or says why not, and the next one works."""
 
+import io
 import threading
 
 import numpy as np
 import pytest
 from conftest import ToyModel, picture, post, wait_until
+from serving import multipart
 
 from app import create_app
 from classifier.engine import Answer, Engine
@@ -215,6 +217,42 @@ def test_a_full_queue_is_503_with_retry_after_before_the_upload_is_read(site, mo
     assert site.get("/readyz").status_code == 503
     assert site.get("/healthz").status_code == 200
     assert site.get("/").status_code == 200
+
+
+class SlowUpload(io.BytesIO):
+    """A body of which nothing comes before something else has happened."""
+
+    def __init__(self, body, has_happened):
+        super().__init__(body)
+        self._has_happened = has_happened
+
+    def readinto(self, buffer):
+        wait_until(self._has_happened, SOON)
+        return super().readinto(buffer)
+
+    def read(self, size=-1):
+        wait_until(self._has_happened, SOON)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("path", ["/", "/models/toy"])
+def test_a_photo_waits_for_one_whose_upload_is_being_read(make, model, settings, path):
+    engine = make(max_wait_ms=SOON * 1000)
+    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    threads = []
+
+    def other_photo_waits():
+        if not threads:
+            threads.extend(in_threads(engine.classify, [[picture("lime")]])[0])
+        return engine.waiting() == 1
+
+    body, headers = multipart("fileImage", picture()) if path == "/" else (picture(), {"Content-Type": "image/png"})
+    upload = SlowUpload(body, other_photo_waits)
+    response = client.post(path, input_stream=upload, content_length=len(body), headers=headers)
+    assert response.status_code == 200
+    for thread in threads:
+        thread.join(SOON)
+    assert model.batches == [2]
 
 
 def test_health_and_readiness(client):

@@ -126,6 +126,12 @@ def test_pixels_are_looked_at_as_they_are(engine, oracle):
         assert is_same(answer, expected)
 
 
+def test_a_photo_is_answered_while_another_is_on_its_way(engine):
+    with engine.expect():
+        (answer,) = engine.classify([PHOTOS[0]])
+    assert isinstance(answer, Answer)
+
+
 def test_an_answer_lists_as_many_classes_as_asked_for(make):
     engine = make(top=2)
     assert [len(engine.classify([PHOTOS[0]], top)[0].predictions) for top in (None, 1, 3)] == [2, 1, 3]

@@ -10,6 +10,8 @@ from conftest import encoded, picture, post
 from prometheus_client.parser import text_string_to_metric_families
 from serving import ROOT, Site, children, running
 
+from metrics import Metrics
+
 LIME = picture("lime")
 
 
@@ -71,6 +73,16 @@ def test_what_is_kept_and_what_visitors_say_is_counted(client, measured):
     assert found["classifier_kept_bytes"] > 500
     assert found["classifier_feedback_total{'right': 'yes'}"] == 1
     assert found["classifier_resident_memory_bytes"] > 10e6
+
+
+def test_memory_is_looked_up_once_a_second(monkeypatch):
+    measured = Metrics()
+    monkeypatch.setattr("metrics.resident_bytes", iter([1.0, 2.0]).__next__)
+    told = []
+    for now in (100.0, 100.9, 101.0, 101.5):
+        measured.note_memory(now)
+        told.append(measured.resident.collect()[0].samples[0].value)
+    assert told == [1.0, 1.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(
