@@ -118,7 +118,7 @@ class Settings:
     max_files: int = setting(16, number(int, 1, 1000), "how many photos one request may hold")
     max_megapixels: float = setting(50, number(float, 0.1, 1000), "how many pixels a photo may have, in millions")
     max_batch: int = setting(32, number(int, 1, 1024), "most photos the model is given at once (on a CPU 16)")
-    max_wait_ms: float = setting(40, number(float, 0, 1000), "how long a photo waits for others on their way, at most")
+    max_wait_ms: float = setting(100, number(float, 0, 1000), "how long a photo waits for others on their way, at most")
     max_waiting: int = setting(256, number(int, 1, 100_000), "how many photos may wait; beyond, 503 at once")
     timeout_s: float = setting(30, number(float, 0.1, 3600), "the deadline of one answer, in seconds")
     uploads: Path | str = setting(

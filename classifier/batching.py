@@ -56,8 +56,8 @@ class Batcher(Generic[Item, Result]):
     """Runs items in batches of at most `max_batch`; at most `max_waiting` wait.
 
     A batch starts as soon as the thread is free. Only an item that finds the thread idle waits for company: for at
-    most `max_wait_s`, and only while another request is expected. One is when a thread says so (see `expect`). And
-    as many as were answered last may ask again: for those it waits a tenth of the time that they took.
+    most `max_wait_s`, and only while another request is expected. One is when a thread has said so (see `expect`), not
+    longer ago than that. And as many as were answered last may ask again: for those it waits a tenth of their time.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Batcher(Generic[Item, Result]):
         run: Callable[[list[Item]], Sequence[Result]],
         *,
         max_batch: int = 32,
-        max_wait_s: float = 0.04,
+        max_wait_s: float = 0.1,
         max_waiting: int = 256,
     ) -> None:
         self._run = run
@@ -75,6 +75,7 @@ class Batcher(Generic[Item, Result]):
         self._queue: deque[Waiting[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._expected = 0
+        self._announced = 0.0  # when one was expected last
         self._latest = 0  # items in the batch before
         self._patience_s = 0.0  # how long to wait for as many
         self._closed = False
@@ -110,6 +111,7 @@ class Batcher(Generic[Item, Result]):
         """Announce that this thread is preparing items: a batch that is being gathered may wait for them."""
         with self._changed:
             self._expected += 1
+            self._announced = time.monotonic()
         try:
             yield
         finally:
@@ -151,12 +153,17 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             if not self._queue:
                 self._changed.wait_for(lambda: self._queue or self._closed)
-                self._changed.wait_for(self._are_as_many, self._patience_s)
-                self._changed.wait_for(self._is_complete, self._max_wait_s - self._patience_s)
+                self._wait_for_company()
             return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
 
+    def _wait_for_company(self) -> None:
+        until = time.monotonic() + self._max_wait_s
+        self._changed.wait_for(self._are_as_many, self._patience_s)
+        until = min(until, self._announced + self._max_wait_s)
+        self._changed.wait_for(self._is_complete, until - time.monotonic())
+
     def _are_as_many(self) -> bool:
-        return self._is_complete() and (self._closed or len(self._queue) >= self._latest)
+        return self._closed or len(self._queue) >= self._latest
 
     def _is_complete(self) -> bool:
         return self._closed or not self._expected or len(self._queue) >= self._max_batch

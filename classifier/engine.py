@@ -50,7 +50,7 @@ class Engine:
         top: int = 5,
         max_megapixels: float = 50,
         max_batch: int = 32,
-        max_wait_ms: float = 40,
+        max_wait_ms: float = 100,
         max_waiting: int = 256,
         timeout_s: float = 30,
     ) -> None:

@@ -111,6 +111,13 @@ def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
         assert batcher.submit(1, later()).result(SOON) == 2
 
 
+def test_what_was_announced_long_ago_is_not_waited_for(run, make, monkeypatch):
+    batcher, now = make(max_wait_s=FOREVER), time.monotonic
+    with batcher.expect():  # such as a slow upload
+        monkeypatch.setattr("classifier.batching.time.monotonic", lambda: now() + FOREVER)
+        assert batcher.submit(1, time.monotonic() + SOON).result(SOON) == 2
+
+
 @pytest.fixture
 def answered_two(run, held):
     """A batcher that has answered two together."""
