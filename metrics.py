@@ -54,7 +54,7 @@ class Metrics:
             self.stages.labels("predict").observe(stages.predict)
 
     def note_memory(self, now: float) -> None:
-        """Once a second at most: asking the system costs as much as everything else here. `now`: seconds, monotonic."""
+        """Once a second at most, as the system tells it in a file that has to be read. `now`: seconds, monotonic."""
         if now >= self._memory_due:
             self._memory_due = now + MEMORY_EVERY_S
             self.resident.set(resident_bytes())

@@ -157,6 +157,7 @@ class Batcher(Generic[Item, Result]):
             return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
 
     def _wait_for_company(self) -> None:
+        """For those who may ask again, then for those announced; at most `max_wait_s` in all."""
         until = time.monotonic() + self._max_wait_s
         self._changed.wait_for(self._are_as_many, self._patience_s)
         until = min(until, self._announced + self._max_wait_s)

@@ -38,8 +38,9 @@ class Engine:
     """Answers photos, from any number of threads, which decode; one thread of its own runs the model.
 
     Photos that come together are run as one batch of at most `max_batch`, or of as many as the model runs best;
-    a lone one waits for company for at most `max_wait_ms`, and only while another is being decoded or some who were
-    answered last may ask again. At most `max_waiting` wait, and each is answered or refused within `timeout_s`.
+    a lone one waits for company for at most `max_wait_ms`, and only while another is being read or decoded, or some
+    who were answered last may ask again. At most `max_waiting` wait, and each is answered or refused
+    within `timeout_s`.
     """
 
     def __init__(
