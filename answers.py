@@ -8,7 +8,7 @@ from flask import url_for
 
 from classifier.contract import Answer, Prediction
 from classifier.errors import ClassifierError
-from classifier.uploads import Uploads
+from classifier.storage.kept import Uploads
 from problems import problem
 from results import Result
 

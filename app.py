@@ -8,9 +8,9 @@ from flask_bootstrap import Bootstrap5
 from answers import Answers
 from api import blueprint
 from classifier.contract import Engine
-from classifier.feedback import Feedback
-from classifier.images import READABLE
-from classifier.uploads import Uploads
+from classifier.photos.decode import READABLE
+from classifier.storage.feedback import Feedback
+from classifier.storage.kept import Uploads
 from compression import compressed
 from drain import Drain
 from examples import Examples, examples_of

@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify
 
 from classifier.contract import Engine
 from classifier.errors import Unavailable
-from classifier.uploads import Uploads
+from classifier.storage.kept import Uploads
 
 log = logging.getLogger(__name__)
 

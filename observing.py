@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from classifier.contract import Answer, Engine, Explanation
 from classifier.errors import ClassifierError
-from classifier.uploads import Uploads
+from classifier.storage.kept import Uploads
 from metrics import Metrics
 from settings import Settings
 

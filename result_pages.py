@@ -7,9 +7,9 @@ from flask import Flask, Response, jsonify, make_response, request
 from answers import Answers
 from classifier.contract import Engine
 from classifier.errors import Misunderstood
-from classifier.feedback import Feedback
-from classifier.overlay import overlay
-from classifier.uploads import Uploads
+from classifier.photos.overlay import overlay
+from classifier.storage.feedback import Feedback
+from classifier.storage.kept import Uploads
 from problems import wants_json
 from rendering import Rendering
 

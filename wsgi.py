@@ -11,11 +11,11 @@ from flask import Flask
 
 import logs
 from app import create_app
-from classifier.engine import Engine
+from classifier.cluster.remote_engine import RemoteEngine
+from classifier.cluster.replica import load, local_engine
 from classifier.errors import NotDownloaded, StartupError
-from classifier.remote_engine import RemoteEngine
-from classifier.replica import load, local_engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import ROOT, Settings
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops, too, and does not try again and again
@@ -48,7 +48,7 @@ def engine_of(settings: Settings) -> Engine | RemoteEngine:
         "max_wait_ms": settings.max_wait_ms,
     }
     if settings.engine == "ray":
-        from classifier.cluster import ServeReplicas  # imports Ray
+        from classifier.cluster.ray_serve import ServeReplicas  # imports Ray
 
         replicas = ServeReplicas(partial(load, *of_model), replicas=settings.replicas, **bounds, **of_photos)
         return RemoteEngine(replicas, top=settings.top, **bounds)

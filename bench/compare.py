@@ -103,7 +103,7 @@ def prepare(folder: Path) -> Path:
     """Weights for everyone, drawn once, and labels."""
     import keras
 
-    from classifier import weights
+    from classifier.models import weights
 
     with weights.unset():
         model = keras.applications.VGG16(weights=None)
@@ -159,7 +159,7 @@ def wait_for_answer(system: System, process: subprocess.Popen[bytes], photo: byt
 
 
 def bare_engine(weights: Path, precision: str) -> Callable[[np.ndarray], np.ndarray]:
-    from classifier import model
+    from classifier.models import model
 
     return model.load("vgg16", str(weights), weights.with_name("labels.json"), precision)
 

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def bare_model() -> Callable[[np.ndarray], np.ndarray]:
-    from classifier import model
+    from classifier.models import model
     from settings import Settings
 
     settings = Settings.from_environ(os.environ)

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from classifier.refusals import LET_IN_S
+from classifier.serving.admission import LET_IN_S
 
 WEB_S = 0.007  # of a core for a photo of 117 kB: HTTP, decoding, preview, page (README.md, measured)
 TIMEOUT_S = 30

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from classifier.errors import ClassifierError
-from classifier.labels import Label
+from classifier.models.labels import Label
 
 
 class Facts(Protocol):
@@ -39,7 +39,7 @@ class Facts(Protocol):
 
 
 class Network(Facts, Protocol):
-    """What the engine needs of a model; `classifier.model.Model` is the real one."""
+    """What the engine needs of a model; `classifier.models.model.Model` is the real one."""
 
     @property
     def largest_run(self) -> int:
@@ -93,7 +93,7 @@ class Explanation:
 
 
 class Engine(Protocol):
-    """What the web needs of an engine; `classifier.engine.Engine` is the local one."""
+    """What the web needs of an engine; `classifier.serving.engine.Engine` is the local one."""
 
     @property
     def model(self) -> Facts: ...

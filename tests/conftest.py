@@ -18,9 +18,9 @@ from PIL import Image
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.labels import Label
-from classifier.uploads import Uploads
+from classifier.models.labels import Label
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import Settings
 
 if TYPE_CHECKING:

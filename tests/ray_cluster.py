@@ -21,12 +21,12 @@ def started_cluster() -> str:
     import conftest
     import held_model
 
-    from classifier import cluster
+    from classifier.cluster import ray_serve
 
-    cluster.connect(4)
+    ray_serve.connect(4)
     for module in (conftest, held_model):  # replicas need not find them
-        cluster.ray.cloudpickle.register_pickle_by_value(module)
-    return str(cluster.ray.get_runtime_context().gcs_address)
+        ray_serve.ray.cloudpickle.register_pickle_by_value(module)
+    return str(ray_serve.ray.get_runtime_context().gcs_address)
 
 
 def replicas_of(app: str) -> list[int]:

@@ -9,8 +9,8 @@ from conftest import ToyModel, listening, needs_chromium, picture
 from playwright.sync_api import expect
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 
 pytestmark = needs_chromium
 

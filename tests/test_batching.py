@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError
 import pytest
 from serving import run_together
 
-from classifier.batching import Batcher, Closed, Expired, Full
-from classifier.pace import Pace
+from classifier.serving.batching import Batcher, Closed, Expired, Full
+from classifier.serving.pace import Pace
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
 FOREVER = 3600
@@ -114,7 +114,7 @@ def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
 def test_what_was_announced_long_ago_is_not_waited_for(run, make, monkeypatch):
     batcher, now = make(max_wait_s=FOREVER), time.monotonic
     with batcher.expect():  # such as a slow upload
-        monkeypatch.setattr("classifier.batching.time.monotonic", lambda: now() + FOREVER)
+        monkeypatch.setattr("classifier.serving.batching.time.monotonic", lambda: now() + FOREVER)
         assert batcher.submit(1, time.monotonic() + SOON).result(SOON) == 2
 
 

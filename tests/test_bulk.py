@@ -14,12 +14,13 @@ import pytest
 from conftest import ToyModel, picture
 from ray_cluster import needs_ray, rays_warnings, started_cluster
 
-from classifier import bulk, parts, predict
-from classifier.__main__ import main
-from classifier.engine import Engine
+from classifier.cli import main
+from classifier.cluster.ray_data import Predictor, Streaming, decode
 from classifier.errors import DataError, StartupError
-from classifier.parts import FORMATS, Output
-from classifier.streaming import Predictor, Streaming, decode
+from classifier.prediction import bulk, parts
+from classifier.prediction.parts import FORMATS, Output
+from classifier.prediction.rows import AT_ONCE, rows_of
+from classifier.serving.engine import Engine
 from settings import ROOT
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
@@ -34,10 +35,11 @@ class Telling(ToyModel):
     def __call__(self, images):
         print(len(images), flush=True)
         return super().__call__(images)
-sys.modules["classifier.model"] = SimpleNamespace(load=lambda *_: Telling())
-from classifier import __main__, bulk
+sys.modules["classifier.models.model"] = SimpleNamespace(load=lambda *_: Telling())
+from classifier import cli
+from classifier.prediction import bulk
 bulk.PART_ROWS = 16
-sys.exit(__main__.main(["predict", "--top", "2", *sys.argv[1:]]))
+sys.exit(cli.main(["predict", "--top", "2", *sys.argv[1:]]))
 """
 
 
@@ -53,7 +55,7 @@ def run(engine):
     """A run of the toy model; `about` is what it has in common with others."""
 
     def run(**about):
-        return bulk.Run(lambda files: predict.rows_of(engine, files), 2, {"model": "toy"} | about)
+        return bulk.Run(lambda files: rows_of(engine, files), 2, {"model": "toy"} | about)
 
     return run
 
@@ -195,10 +197,10 @@ def test_names_that_are_no_text_or_break_lines(run, tmp_path, output):
 def test_few_photos_are_on_their_way_however_many_there_are(engine, tmp_path):
     (tmp_path / "a.png").write_bytes(picture("red", (8, 8)))
     numbers = count()
-    rows = predict.rows_of(engine, (tmp_path / "a.png" for _ in numbers))
+    rows = rows_of(engine, (tmp_path / "a.png" for _ in numbers))
     assert len(list(islice(rows, 1000))) == 1000
     rows.close()
-    assert next(numbers) <= 1000 + 4 * predict.AT_ONCE
+    assert next(numbers) <= 1000 + 4 * AT_ONCE
 
 
 def called(photos, output, *, stop=None, after=0):
@@ -264,8 +266,8 @@ def test_ray_without_an_output_is_told(capsys, photos):
 
 def test_without_ray_the_way_to_it_is_told(capsys, photos, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "classifier.cluster", raising=False)
-    monkeypatch.delattr("classifier.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "classifier.cluster.ray_serve", raising=False)
+    monkeypatch.delattr("classifier.cluster.ray_serve", raising=False)
     assert main(["predict", "--engine", "ray", "-o", str(tmp_path / "out.csv"), str(photos)]) == 1
     err = capsys.readouterr().err
     assert err.startswith("Cannot predict: ")
@@ -297,7 +299,7 @@ def test_what_the_actors_do_is_what_the_engine_does(engine, photos):
     batch = {name: np.array([row[name] for row in decoded]) for name in decoded[0]}
     done = Predictor(ToyModel, 2)(batch)
     for row, file, predictions, error in zip(
-        predict.rows_of(engine, files), done["file"], done["predictions"], done["error"], strict=True
+        rows_of(engine, files), done["file"], done["predictions"], done["error"], strict=True
     ):
         assert file == str(row.path)
         assert json.loads(predictions) == [vars(best) for best in row.predictions]

@@ -10,12 +10,12 @@ import pytest
 from conftest import SHARED, encoded, needs_shared, picture
 from PIL import Image
 
+from classifier.dataset import check
+from classifier.dataset.check import as_text, inspect, problems, warnings
+from classifier.dataset.contact_sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
+from classifier.dataset.reading import Photo, find, read, without_duplicates
+from classifier.dataset.split import split
 from classifier.errors import DataError
-from classifier.training import check
-from classifier.training.check import as_text, inspect, problems, warnings
-from classifier.training.dataset import Photo, find, read, without_duplicates
-from classifier.training.sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
-from classifier.training.split import split
 
 
 def scene(seed, size=(200, 160)):

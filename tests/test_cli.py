@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import picture
 
-from classifier.__main__ import main
+from classifier.cli import main
 from settings import ROOT
 
 COMMANDS = ["predict", "check", "train", "evaluate", "import", "demo"]
@@ -113,8 +113,8 @@ def test_without_the_extra_the_way_to_it_is_told(capsys, monkeypatch, tmp_path, 
 
 
 def test_another_module_that_is_missing_is_a_fault_of_ours(monkeypatch):
-    monkeypatch.setitem(sys.modules, "classifier.predict", None)
-    monkeypatch.delattr("classifier.predict", raising=False)
+    monkeypatch.setitem(sys.modules, "classifier.prediction.rows", None)
+    monkeypatch.delattr("classifier.prediction.rows", raising=False)
     with pytest.raises(ImportError):
         main(["predict", "x"])
 
@@ -190,9 +190,7 @@ def test_a_reader_who_has_seen_enough_is_no_fault(tmp_path):
     """As with `| head`."""
     read, write = os.pipe()
     os.close(read)
-    code = (
-        "import classifier.__main__ as main; main.add_check.__globals__['run_check'] = lambda args: print('x' * 10**6)"
-    )
+    code = "import classifier.cli as main; main.add_check.__globals__['run_check'] = lambda args: print('x' * 10**6)"
     code += f"; raise SystemExit(main.main(['check', {str(tmp_path)!r}]))"
     result = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     os.close(write)

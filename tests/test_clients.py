@@ -17,8 +17,8 @@ from tritonclient.utils import InferenceServerException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import ROOT, Settings
 
 PREFIX = "/vision"

@@ -17,13 +17,13 @@ from held_model import HeldModel
 from ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
 from serving import ROOT, running
 
-from classifier import asking
-from classifier.asking import Gone
-from classifier.batching import Full
+from classifier.cluster import asking
+from classifier.cluster.asking import Gone
+from classifier.cluster.remote_engine import SILENT_S, RemoteEngine
+from classifier.cluster.replica import RemoteModel, failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
-from classifier.remote_engine import SILENT_S, RemoteEngine
-from classifier.replica import RemoteModel, failure
+from classifier.serving.batching import Full
 from settings import Settings
 
 pytestmark = rays_warnings
@@ -154,7 +154,7 @@ def test_without_ray_the_site_says_in_one_sentence_what_to_install():
     assert line.startswith("Cannot start: Ray is asked for and not installed; install it with: ")
 
 
-@pytest.mark.parametrize("module", ["app", "settings", "classifier.engine", "classifier.remote_engine"])
+@pytest.mark.parametrize("module", ["app", "settings", "classifier.serving.engine", "classifier.cluster.remote_engine"])
 def test_without_ray_everything_else_works(module):
     subprocess.run([sys.executable, "-c", WITHOUT_RAY.format(module)], cwd=ROOT, check=True)
 
@@ -162,7 +162,7 @@ def test_without_ray_everything_else_works(module):
 def test_only_one_file_imports_ray():
     files = [*ROOT.glob("*.py"), *ROOT.glob("classifier/**/*.py")]
     importing = [path.name for path in files if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.M)]
-    assert importing == ["cluster.py"]
+    assert importing == ["ray_serve.py"]
 
 
 def documents(name):
@@ -173,17 +173,17 @@ def documents(name):
 def test_serve_itself_accepts_its_configuration_and_our_builder_the_arguments():
     from ray.serve.schema import ServeDeploySchema
 
-    from classifier import cluster
+    from classifier.cluster import ray_serve
 
     (config,) = documents("ray-serve.yaml")
     (application,) = ServeDeploySchema.model_validate(config).applications
-    assert (application.name, application.import_path) == (cluster.APP, "classifier.cluster:app")
-    deployment = cluster.app(application.args)._bound_deployment
+    assert (application.name, application.import_path) == (ray_serve.APP, "classifier.cluster.ray_serve:app")
+    deployment = ray_serve.app(application.args)._bound_deployment
     (given,) = application.deployments
     assert deployment.name == given.name
     for bound in ("max_ongoing_requests", "max_queued_requests"):
         assert getattr(deployment, bound) == getattr(given, bound)
-    scaled = cluster.application(ToyModel, replicas=(2, 8))._bound_deployment._deployment_config.autoscaling_config
+    scaled = ray_serve.application(ToyModel, replicas=(2, 8))._bound_deployment._deployment_config.autoscaling_config
     assert given.autoscaling_config.items() <= scaled.model_dump().items()
 
 
@@ -212,7 +212,7 @@ def test_kuberay_deploys_the_same():
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """Two replicas."""
-    from classifier.cluster import ServeReplicas
+    from classifier.cluster.ray_serve import ServeReplicas
 
     started_cluster()
     load = partial(HeldModel, tmp_path_factory.mktemp("pair"))
@@ -252,7 +252,7 @@ def not_there(sentence):
 
 @needs_ray
 def test_what_a_replica_says_when_it_cannot_load_is_told_as_it_is():
-    from classifier.cluster import ServeReplicas, is_deployed, ray
+    from classifier.cluster.ray_serve import ServeReplicas, is_deployed, ray
 
     started_cluster()
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -264,7 +264,7 @@ def test_what_a_replica_says_when_it_cannot_load_is_told_as_it_is():
 @needs_ray
 def test_without_a_cluster_looking_for_replicas_starts_none():
     code = (
-        "from classifier.cluster import ServeReplicas, ray; replicas = object.__new__(ServeReplicas); "
+        "from classifier.cluster.ray_serve import ServeReplicas, ray; replicas = object.__new__(ServeReplicas); "
         "replicas._name = 'classifier'; assert replicas.running() == 0; assert not ray.is_initialized()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=SOON)
@@ -272,7 +272,7 @@ def test_without_a_cluster_looking_for_replicas_starts_none():
 
 @needs_ray
 def test_an_address_that_cannot_be_joined_is_told():
-    code = "from classifier.cluster import connect; connect(1)"
+    code = "from classifier.cluster.ray_serve import connect; connect(1)"
     environ = {**os.environ, "RAY_ADDRESS": "ray://127.0.0.1:1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert "StartupError: RAY_ADDRESS must be a cluster that this machine has joined" in done.stderr
@@ -280,7 +280,7 @@ def test_an_address_that_cannot_be_joined_is_told():
 
 @needs_ray
 def test_two_sites_share_the_replicas_and_leave_them_when_they_end(tmp_path):
-    from classifier.cluster import APP, ServeReplicas, serve
+    from classifier.cluster.ray_serve import APP, ServeReplicas, serve
 
     environ = {"CLASSIFIER_ENGINE": "ray", "RAY_ADDRESS": started_cluster(), "CLASSIFIER_KEEP_HOURS": "0"}
     (tmp_path / "batches").touch()
@@ -328,10 +328,10 @@ def ends_in_order(site, folder):
 @needs_shared
 @pytest.mark.tensorflow
 def test_a_real_model_answers_as_it_does_here():
-    from classifier import model
-    from classifier.cluster import ServeReplicas, serve
-    from classifier.engine import Engine
-    from classifier.replica import load
+    from classifier.cluster.ray_serve import ServeReplicas, serve
+    from classifier.cluster.replica import load
+    from classifier.models import model
+    from classifier.serving.engine import Engine
 
     started_cluster()
     of_model = ("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")

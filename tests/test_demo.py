@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier import images
+from classifier.dataset.check import inspect, problems
+from classifier.dataset.shapes import CONTRAST, DARK, LUMA, SHAPES, add_shape, contrasting, draw
 from classifier.errors import DataError
-from classifier.training.check import inspect, problems
-from classifier.training.demo import CONTRAST, DARK, LUMA, SHAPES, add_shape, contrasting, draw
+from classifier.photos import decode
 
 
 def digests(folder):
@@ -47,7 +47,7 @@ def test_more_pictures_begin_with_the_same(drawn, tmp_path):
 
 def test_all_can_be_read_at_the_size_asked_for(tmp_path):
     draw(tmp_path, per_class=2, size=64)
-    assert {images.read(path.read_bytes(), (64, 64)).size for path in tmp_path.rglob("*.jpg")} == {(64, 64)}
+    assert {decode.read(path.read_bytes(), (64, 64)).size for path in tmp_path.rglob("*.jpg")} == {(64, 64)}
 
 
 def test_a_check_finds_nothing_amiss(drawn):

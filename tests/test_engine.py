@@ -9,9 +9,9 @@ from conftest import ToyModel, picture, post, wait_until
 from serving import multipart
 
 from app import create_app
-from classifier.engine import Answer, Engine
 from classifier.errors import BrokenImage, NoImage, Unavailable
-from classifier.uploads import Uploads
+from classifier.serving.engine import Answer, Engine
+from classifier.storage.kept import Uploads
 
 SOON = 10  # seconds; only a broken engine ever waits so long
 
@@ -147,10 +147,10 @@ def test_when_all_decoders_are_busy_the_deadline_holds(make, monkeypatch):
 
 
 def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
-    from classifier import images
+    from classifier.photos import decode
 
     decoding, most, lock = set(), [], threading.Lock()
-    read = images.read
+    read = decode.read
 
     def watched(*args):
         me = threading.get_ident()
@@ -163,7 +163,7 @@ def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
             with lock:
                 decoding.remove(me)
 
-    monkeypatch.setattr(images, "read", watched)
+    monkeypatch.setattr(decode, "read", watched)
     threads, _ = in_threads(make().classify, [[picture(size=(1000, 1000))]] * 12)
     for thread in threads:
         thread.join(SOON)

@@ -12,9 +12,9 @@ from ray_cluster import needs_ray, rays_warnings, started_cluster
 
 from app import create_app
 from classifier.contract import Answer
-from classifier.engine import Engine
 from classifier.errors import ClassifierError, NotExplainable, Unavailable
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 
 pytestmark = rays_warnings
 
@@ -45,8 +45,8 @@ def make(request, steering):
         return Engine(HeldModel(steering.folder), **OPTIONS, **bounds)
 
     def on_ray(**bounds):
-        from classifier.cluster import ServeReplicas
-        from classifier.remote_engine import RemoteEngine
+        from classifier.cluster.ray_serve import ServeReplicas
+        from classifier.cluster.remote_engine import RemoteEngine
 
         started_cluster()
         load = partial(HeldModel, steering.folder)

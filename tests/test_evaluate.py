@@ -11,9 +11,11 @@ from conftest import encoded
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
-from classifier import __main__, folder, images
+from classifier import cli
 from classifier.errors import DataError, StartupError
-from classifier.training.evaluate import evaluate
+from classifier.evaluation.evaluate import evaluate
+from classifier.models import folder
+from classifier.photos import decode
 
 pytestmark = pytest.mark.tensorflow
 
@@ -41,7 +43,7 @@ def colours(pristine, tmp_path):
 
 def by_hand(path):
     """The model in numpy: probabilities (3,) of a photo."""
-    photo = images.to_pixels(images.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
+    photo = decode.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
     logits = photo.mean(axis=(0, 1), dtype=float)[::-1] / 32
     return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 
@@ -191,12 +193,12 @@ def test_a_damaged_split_is_not_taken_for_none(colours, photos):
 
 @pytest.mark.parametrize("name", ["nothing-here", "vgg16"])
 def test_what_is_no_model_folder_is_told_so(photos, capsys, name):
-    assert __main__.main(["evaluate", name, str(photos)]) == 1
+    assert cli.main(["evaluate", name, str(photos)]) == 1
     assert f"The model folder {name} cannot be used: it has no readable model.json." in capsys.readouterr().err
 
 
 def test_the_command_prints_what_evaluate_found(colours, photos, capsys):
-    assert __main__.main(["evaluate", str(colours), str(photos), "--json"]) == 0
+    assert cli.main(["evaluate", str(colours), str(photos), "--json"]) == 0
     agrees(json.loads(capsys.readouterr().out), of(photos))
-    assert __main__.main(["evaluate", str(colours), str(photos)]) == 0
+    assert cli.main(["evaluate", str(colours), str(photos)]) == 0
     assert "of 27 photos right" in capsys.readouterr().out

@@ -5,8 +5,8 @@ import os
 import pytest
 from conftest import picture, post
 
-from classifier.feedback import Feedback, export, folder_name
-from classifier.uploads import Uploads
+from classifier.storage.feedback import Feedback, export, folder_name
+from classifier.storage.kept import Uploads
 
 
 @pytest.fixture
@@ -75,13 +75,13 @@ def test_an_unknown_result_is_404(client):
 
 
 def test_export_makes_a_folder_of_classes_that_train_reads(client, settings, feedback, tmp_path):
-    from classifier.training import dataset
+    from classifier.dataset import reading
 
     for colour, form in (("red", {"right": "yes"}), ("lime", {"right": "no", "label": "my cat"}), ("blue", {})):
         result = post(client, picture(colour), json=True).json["results"][0]
         say(client, result, **form)
     assert export(feedback, tmp_path / "out") == 2
-    classes, photos = dataset.find(tmp_path / "out")
+    classes, photos = reading.find(tmp_path / "out")
     assert classes == ["my cat", "red_fox"]
     assert len(photos) == 2
 

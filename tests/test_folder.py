@@ -20,7 +20,7 @@ def colours():
     """uint8 (n, 32, 32, 3) -> the softmax of the average colour: every test can tell what it must say."""
     import keras
 
-    from classifier.precision import with_softmax
+    from classifier.models.precision import with_softmax
 
     images = keras.Input((32, 32, 3), dtype="uint8", name="images")
     means = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(images, "float32"))
@@ -32,7 +32,7 @@ def colours():
 
 def write_colours(path: Path, **card) -> Path:
     """A model folder that knows red, green and blue."""
-    from classifier import folder
+    from classifier.models import folder
 
     path.mkdir(parents=True)
     folder.write(path, colours(), folder.Card(**{"labels": COLOURS, "size": (32, 32)} | card))
@@ -56,7 +56,7 @@ def edited(path: Path, **changes) -> Path:
 
 
 def refused(path: Path) -> str:
-    from classifier import model
+    from classifier.models import model
 
     with pytest.raises(StartupError) as raised:
         model.load(str(path))
@@ -68,7 +68,7 @@ def refused(path: Path) -> str:
 
 
 def test_what_was_written_is_read(original):
-    from classifier import folder
+    from classifier.models import folder
 
     network, card = folder.read(original)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
@@ -156,7 +156,7 @@ def test_a_card_that_is_none(own, content):
 
 def test_labels_may_be_renamed_and_then_mean_what_the_card_says(own):
     """Only the network is sealed: names are for people to correct."""
-    from classifier import model
+    from classifier.models import model
 
     ours = model.load(str(edited(own, labels=["rosso", "verde", "blu"])))
     assert [label.name for label in ours.labels] == ["rosso", "verde", "blu"]
@@ -181,7 +181,7 @@ def old(tmp_path):
 
 
 def test_a_new_folder_is_put_in_place_with_those_above_it(tmp_path):
-    from classifier import folder
+    from classifier.models import folder
 
     with folder.replaced(tmp_path / "a" / "b" / "mine") as part:
         fill(part)
@@ -193,7 +193,7 @@ def test_a_new_folder_is_put_in_place_with_those_above_it(tmp_path):
 
 @pytest.mark.parametrize("system", ["with renameat2", "without"])
 def test_an_old_folder_is_replaced_as_a_whole(old, monkeypatch, system):
-    from classifier import folder
+    from classifier.models import folder
 
     if system == "without":
         monkeypatch.setattr(folder.ctypes, "CDLL", lambda name: object())
@@ -208,7 +208,7 @@ def test_an_old_folder_is_replaced_as_a_whole(old, monkeypatch, system):
 @pytest.mark.skipif(not hasattr(__import__("ctypes").CDLL(None), "renameat2"), reason="this system has no renameat2")
 def test_the_name_is_never_without_a_folder(old, monkeypatch):
     """Swapped in one step: the renames, which take two, are not used."""
-    from classifier import folder
+    from classifier.models import folder
 
     monkeypatch.setattr(Path, "rename", None)
     with folder.replaced(old) as part:
@@ -219,7 +219,7 @@ def test_the_name_is_never_without_a_folder(old, monkeypatch):
 @pytest.mark.parametrize("error", [StartupError, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("there", [True, False])
 def test_after_an_error_all_is_as_it_was(old, error, there):
-    from classifier import folder
+    from classifier.models import folder
 
     target = old if there else old.with_name("other")
 
@@ -235,7 +235,7 @@ def test_after_an_error_all_is_as_it_was(old, error, there):
 
 
 def test_an_old_folder_comes_back_when_the_new_one_cannot_take_its_place(old, monkeypatch):
-    from classifier import folder
+    from classifier.models import folder
 
     rename = Path.rename
     monkeypatch.setattr(folder, "exchanged", lambda one, other: False)
@@ -251,7 +251,7 @@ def test_an_old_folder_comes_back_when_the_new_one_cannot_take_its_place(old, mo
 @pytest.mark.parametrize("mine", ["notes.txt", "model.json", "model.keras"])
 def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
     """Also one that has a model.json of its own, as TensorFlow.js models do."""
-    from classifier import folder
+    from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / mine).write_text("mine")
@@ -262,7 +262,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
 
 def test_a_file_is_left_alone(tmp_path):
-    from classifier import folder
+    from classifier.models import folder
 
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(StartupError, match="left alone"), folder.replaced(tmp_path / "mine"):
@@ -274,7 +274,7 @@ def test_a_file_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("output", ["mine", "mine/", "./mine/.", "mine/../mine"])
 def test_an_empty_folder_is_free_however_it_is_written(tmp_path, monkeypatch, output):
-    from classifier import folder
+    from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -285,7 +285,7 @@ def test_an_empty_folder_is_free_however_it_is_written(tmp_path, monkeypatch, ou
 
 
 def test_the_folder_one_is_in_can_be_the_output(tmp_path, monkeypatch):
-    from classifier import folder
+    from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path / "mine")
@@ -297,7 +297,7 @@ def test_the_folder_one_is_in_can_be_the_output(tmp_path, monkeypatch):
 
 
 def test_a_link_stays_a_link(old):
-    from classifier import folder
+    from classifier.models import folder
 
     link = old.parent / "current"
     link.symlink_to(old.name)

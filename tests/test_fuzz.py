@@ -11,8 +11,8 @@ import pytest
 from conftest import encoded, textured
 from PIL import Image
 
-from classifier import images
 from classifier.errors import ClassifierError
+from classifier.photos import decode
 
 # What the site does, too (see images.py); here pytest would make errors of Pillow's warnings.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -59,7 +59,7 @@ SOURCES = {
     "tiff of 16 bits": saved(DEEP, "TIFF"),
     "avif": saved(PHOTO, "AVIF", exif=EXIF),
     "avif animated": animated("AVIF"),
-    **({"heic": saved(PHOTO, "HEIF")} if images.HEIF else {}),
+    **({"heic": saved(PHOTO, "HEIF")} if decode.HEIF else {}),
 }  # fmt: skip
 ROUNDS = 400
 NUMBERS = (0, 1, 2, 3, 127, 128, 255, 256, 16_384, 65_535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
@@ -125,11 +125,11 @@ def with_checksums(data: bytearray) -> bytes:
 def is_answered(data: bytes) -> bool:
     """Whether the whole intake takes the image; anything but our own errors fails the test."""
     try:
-        image = images.read(data)
+        image = decode.read(data)
     except ClassifierError:
         return False
-    assert images.to_pixels(image, (224, 224)).shape == (224, 224, 3)
-    assert images.to_preview(image).startswith(b"\xff\xd8")
+    assert decode.to_pixels(image, (224, 224)).shape == (224, 224, 3)
+    assert decode.to_preview(image).startswith(b"\xff\xd8")
     return True
 
 

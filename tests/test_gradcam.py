@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import SHARED, needs_shared
 
-from classifier import images
 from classifier.errors import NotExplainable
+from classifier.photos import decode
 
 pytestmark = pytest.mark.tensorflow
 
@@ -38,7 +38,7 @@ def picture():
 
 
 def heat(network, pixels, index):
-    from classifier.gradcam import GradCam
+    from classifier.models.gradcam import GradCam
 
     return GradCam(network)(pixels, index)
 
@@ -86,9 +86,9 @@ def test_a_network_without_a_map_says_so(keras):
     ("name", "shape"), [("vgg16", (14, 14)), ("mobilenet_v3_small", (7, 7)), ("convnext_tiny", (7, 7))]
 )
 def test_the_last_map_of_well_known_models_is_found(keras, name, shape):
-    from classifier.gradcam import last_feature_map
-    from classifier.model import assemble
-    from classifier.weights import unset
+    from classifier.models.gradcam import last_feature_map
+    from classifier.models.model import assemble
+    from classifier.models.weights import unset
 
     with unset():
         network = assemble(name, "zeros", 10)
@@ -98,13 +98,13 @@ def test_the_last_map_of_well_known_models_is_found(keras, name, shape):
 @needs_shared
 def test_blanking_what_is_hot_costs_more_than_blanking_at_random():
     """The deletion test: a fifth of the picture, over all photos."""
-    from classifier import model
+    from classifier.models import model
 
     network = model.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
     random = np.random.default_rng(0)
     drops = []
     for path in sorted((SHARED / "photos").iterdir()):
-        pixels = images.to_pixels(images.read(path.read_bytes()), (224, 224))
+        pixels = decode.to_pixels(decode.read(path.read_bytes()), (224, 224))
         scores = network(pixels[np.newaxis])[0]
         best = int(scores.argmax())
         order = np.argsort(-network.explain(pixels, best).ravel())

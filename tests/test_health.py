@@ -4,8 +4,8 @@ import pytest
 from conftest import ToyModel
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import Settings
 
 

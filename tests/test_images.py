@@ -14,8 +14,8 @@ from conftest import encoded, picture, textured
 from hostile.images import BUGS, chunk, progressive, webp
 from PIL import Image, ImageOps
 
-from classifier import images
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+from classifier.photos import decode
 from settings import ROOT
 
 SIZE = (224, 224)
@@ -23,7 +23,7 @@ ORIENTATION = 0x0112
 
 
 def average(data: bytes) -> list[int]:
-    return np.asarray(images.read(data)).mean(axis=(0, 1)).round().astype(int).tolist()
+    return np.asarray(decode.read(data)).mean(axis=(0, 1)).round().astype(int).tolist()
 
 
 def crop_oracle(image: Image.Image, side: int = 224) -> np.ndarray:
@@ -41,16 +41,16 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (256, 256), (640, 480), (100, 60), (2000, 300)])
 def test_crop_equals_resizing_and_cutting_by_hand(size):
     image = textured(size)
-    ours = images.to_pixels(images.read(encoded(image)), SIZE)
+    ours = decode.to_pixels(decode.read(encoded(image)), SIZE)
     assert ours.shape == (224, 224, 3)
     assert ours.dtype == np.uint8
     assert difference(ours, crop_oracle(image)) < 1.0
-    assert difference(ours, images.to_pixels(image, SIZE, "stretch")) > 5 or size[0] == size[1]
+    assert difference(ours, decode.to_pixels(image, SIZE, "stretch")) > 5 or size[0] == size[1]
 
 
 @pytest.mark.parametrize("size", [(299, 299), (331, 331), (240, 240)])
 def test_crop_keeps_its_proportions_at_other_sizes(size):
-    ours = images.to_pixels(textured((800, 600)), size)
+    ours = decode.to_pixels(textured((800, 600)), size)
     # The oracle cuts at whole pixels: up to half of one off.
     assert difference(ours, crop_oracle(textured((800, 600)), size[0])) < 2.0
 
@@ -62,27 +62,27 @@ def test_stretch_equals_keras_load_img_pixel_for_pixel(tmp_path, format):
 
     path = tmp_path / "photo"
     path.write_bytes(encoded(textured((1500, 1001)), format))
-    ours = images.to_pixels(images.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
+    ours = decode.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
     np.testing.assert_array_equal(ours, np.asarray(load_img(path, target_size=SIZE)))
 
 
 @pytest.mark.parametrize("resize", ["crop", "stretch"])
 def test_eight_exif_orientations_of_one_picture_give_one_answer(resize):
     upright = textured((500, 375))
-    expected = images.to_pixels(upright, SIZE, resize)
+    expected = decode.to_pixels(upright, SIZE, resize)
     turned_back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that a viewer undoes
     for orientation, method in turned_back.items():
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
         stored = upright if method is None else upright.transpose(Image.Transpose(method))
         data = encoded(stored, "PNG", exif=exif)
-        np.testing.assert_array_equal(images.to_pixels(images.read(data, SIZE, resize), SIZE, resize), expected)
+        np.testing.assert_array_equal(decode.to_pixels(decode.read(data, SIZE, resize), SIZE, resize), expected)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow says so and goes on, as we want it to
 def test_a_photo_with_broken_exif_is_still_read():
     data = picture("red", format="JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\xff\xff")
-    assert images.read(data).size == (320, 240)
+    assert decode.read(data).size == (320, 240)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_png_modes_become_rgb_on_white(mode, colour, expected):
 def test_tiff_modes_keep_their_picture(mode):
     grey = textured().convert("L")
     source = textured().convert("CMYK") if mode == "CMYK" else grey.convert(mode)
-    ours = np.asarray(images.read(encoded(source, "TIFF")))
+    ours = np.asarray(decode.read(encoded(source, "TIFF")))
     stretched = ImageOps.autocontrast(grey) if mode in "IF" else grey  # 32 bits have no natural white
     expected = textured() if mode == "CMYK" else stretched.convert("RGB")
     assert difference(ours, np.asarray(expected)) < 3
@@ -135,24 +135,24 @@ def test_an_animation_is_read_by_its_first_frame(format):
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "MPO", "HEIF"])
 def test_every_promised_format_is_read_whatever_its_name(format):
-    ours = np.asarray(images.read(encoded(textured(), format)))
+    ours = np.asarray(decode.read(encoded(textured(), format)))
     assert difference(ours, np.asarray(textured())) < 12  # GIF has 256 colours
 
 
 def test_a_large_jpeg_is_decoded_at_a_reduced_scale_with_the_same_answer():
     photo = textured((2400, 1800))
     data = encoded(photo, "JPEG", quality=95)
-    reduced = images.read(data)
+    reduced = decode.read(data)
     assert reduced.size == (1200, 900)
-    assert difference(images.to_pixels(reduced, SIZE), crop_oracle(photo)) < 1.5
-    assert images.read(data, resize="stretch").size == photo.size
+    assert difference(decode.to_pixels(reduced, SIZE), crop_oracle(photo)) < 1.5
+    assert decode.read(data, resize="stretch").size == photo.size
 
 
 def test_the_preview_is_a_small_jpeg_without_metadata():
     exif = Image.Exif()
     exif[0x010E] = "secret description"
     data = encoded(textured((3000, 1000)), "JPEG", exif=exif, comment=b"secret comment", icc_profile=b"secret profile")
-    preview = images.to_preview(images.read(data))
+    preview = decode.to_preview(decode.read(data))
     shown = Image.open(io.BytesIO(preview))
     assert shown.format == "JPEG"
     assert max(shown.size) == 1024
@@ -172,9 +172,9 @@ def jpeg_in_scans(width: int, height: int) -> bytes:
 
 
 def test_a_jpeg_that_has_to_be_held_whole_counts_whole():
-    assert images.read(jpeg_in_scans(1600, 1600)).size == (800, 800)
+    assert decode.read(jpeg_in_scans(1600, 1600)).size == (800, 800)
     with pytest.raises(TooLarge):
-        images.read(jpeg_in_scans(1600, 1600), max_megapixels=1)
+        decode.read(jpeg_in_scans(1600, 1600), max_megapixels=1)
 
 
 def test_a_tile_larger_than_its_tiff_counts():
@@ -182,14 +182,14 @@ def test_a_tile_larger_than_its_tiff_counts():
     tags = {256: 100, 257: 100, 258: 8, 259: 8, 262: 1, 277: 1, 322: 40_000, 323: 40_000, 324: 200, 325: 8}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     with pytest.raises(TooLarge, match="1,600 megapixels"):
-        images.read(huge + struct.pack("<H", len(tags)) + entries + b"\0" * 200)
+        decode.read(huge + struct.pack("<H", len(tags)) + entries + b"\0" * 200)
 
 
 @pytest.mark.parametrize("strange", [np.inf, -np.inf, np.nan])
 def test_a_strange_number_in_a_float_tiff_does_not_black_it_out(strange):
     values = np.asarray(textured().convert("L"), dtype=np.float32).copy()
     values[5, 5] = strange
-    ours = np.asarray(images.read(encoded(Image.fromarray(values), "TIFF")))
+    ours = np.asarray(decode.read(encoded(Image.fromarray(values), "TIFF")))
     assert difference(ours, np.asarray(ImageOps.autocontrast(textured().convert("L")).convert("RGB"))) < 3
 
 
@@ -200,7 +200,7 @@ def test_a_large_image_of_any_mode_gives_the_answer_of_a_small_one(mode):
     exif = Image.Exif()
     exif[ORIENTATION] = 3
     data = encoded(large, "TIFF" if mode in ("CMYK", "F") else "PNG", exif=exif)
-    ours = images.to_pixels(images.read(data), SIZE)
+    ours = decode.to_pixels(decode.read(data), SIZE)
     seen = {"F": ImageOps.autocontrast(grey), "I;16": grey}.get(mode, large)
     assert difference(ours, crop_oracle(seen.convert("RGB"))[::-1, ::-1]) < 4
 
@@ -234,15 +234,15 @@ BAD = {
 @pytest.mark.parametrize(("data", "error"), BAD.values(), ids=BAD)
 def test_bad_images_become_our_errors(data, error):
     with pytest.raises(error) as raised:
-        images.read(data)
+        decode.read(data)
     assert str(raised.value).endswith(".")
     assert "\n" not in str(raised.value)
 
 
 def test_a_heic_photo_is_told_how_to_become_a_jpeg(monkeypatch):
-    monkeypatch.setattr(images, "HEIF", False)
+    monkeypatch.setattr(decode, "HEIF", False)
     with pytest.raises(UnsupportedImage, match="export it as a JPEG"):
-        images.read(HEIC)
+        decode.read(HEIC)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_heic_photo_is_told_how_to_become_a_jpeg(monkeypatch):
      Image.DecompressionBombError, RecursionError, AssertionError, EOFError, zlib.error],
 )  # fmt: skip
 def test_whatever_pillow_raises_becomes_ours(exception):
-    with pytest.raises(ClassifierError) as raised, images.only_our_errors():
+    with pytest.raises(ClassifierError) as raised, decode.only_our_errors():
         raise exception("internals that nobody should read")
     assert "internals" not in str(raised.value)
     assert isinstance(raised.value.__cause__, exception)
@@ -259,16 +259,16 @@ def test_whatever_pillow_raises_becomes_ours(exception):
 
 def test_pixels_are_limited_by_the_header():
     with pytest.raises(TooLarge, match="12 megapixels, more than the 10 allowed"):
-        images.read(encoded(Image.new("1", (4000, 3000))), max_megapixels=10)
+        decode.read(encoded(Image.new("1", (4000, 3000))), max_megapixels=10)
 
 
 def test_a_jpeg_counts_at_the_scale_it_is_decoded_at():
     large = picture(size=(4000, 3000), format="JPEG")
-    assert images.read(large, max_megapixels=1).size == (1000, 750)
+    assert decode.read(large, max_megapixels=1).size == (1000, 750)
     with pytest.raises(TooLarge):
-        images.read(large, resize="stretch", max_megapixels=1)
+        decode.read(large, resize="stretch", max_megapixels=1)
     with pytest.raises(TooLarge):
-        images.read(picture(size=(4000, 3000), format="JPEG", progressive=True), max_megapixels=1)
+        decode.read(picture(size=(4000, 3000), format="JPEG", progressive=True), max_megapixels=1)
 
 
 @pytest.fixture(scope="module")
@@ -292,20 +292,20 @@ def test_a_file_that_once_cost_too_much_is_told_so_soon(measured, name):
 def test_a_jpeg_may_have_100_scans(scans, is_read):
     data = progressive(80, 80, scans)
     if is_read:
-        assert images.read(data).size == (80, 80)
+        assert decode.read(data).size == (80, 80)
     else:
         with pytest.raises(TooLarge, match="100 scans"):
-            images.read(data)
+            decode.read(data)
 
 
 def test_what_looks_like_a_scan_in_a_thumbnail_or_behind_the_image_is_none():
     photo = encoded(textured(), "JPEG", progressive=True)
     scans = b"\xff\xda\0\2" * 500
     comment = b"\xff\xfe" + struct.pack(">H", len(scans) + 2) + scans
-    assert images.read(photo[:2] + comment + photo[2:] + scans).size == (320, 240)
+    assert decode.read(photo[:2] + comment + photo[2:] + scans).size == (320, 240)
 
 
 def test_an_mpo_is_read_by_its_first_picture_alone():
     first, second = textured(), Image.new("RGB", (20, 20))
     many = encoded(first, "MPO", save_all=True, append_images=[second] * 150)
-    assert difference(np.asarray(images.read(many)), np.asarray(first)) < 3
+    assert difference(np.asarray(decode.read(many)), np.asarray(first)) < 3

@@ -65,8 +65,8 @@ def imported(tmp_path, labels):
     """Saves a network, imports it and loads the folder: (Model, Card)."""
 
     def do(network, count=3, format="keras", **options):
-        from classifier import model
-        from classifier.importing import import_model
+        from classifier.models import model
+        from classifier.models.importing import import_model
 
         network.save(tmp_path / f"theirs.{format}")
         card = import_model(tmp_path / f"theirs.{format}", labels(count), tmp_path / "ours", **options)
@@ -80,7 +80,7 @@ def refused(tmp_path, labels):
     """The sentence for a network, or a file, that cannot be imported; nothing is written then."""
 
     def do(source, count=3, format="keras", scale="0..255", names=None):
-        from classifier.importing import import_model
+        from classifier.models.importing import import_model
 
         if hasattr(source, "save"):
             path = tmp_path / f"theirs.{format}"
@@ -128,7 +128,7 @@ def test_pixels_are_scaled_as_they_were_in_training(imported, scale):
 def test_networks_within_the_network_become_flat(imported, tmp_path, kind):
     import keras
 
-    from classifier import folder
+    from classifier.models import folder
 
     imported(kind())
     network, _ = folder.read(tmp_path / "ours")
@@ -176,7 +176,7 @@ def test_one_channel_is_given_greyscale(imported):
 
 
 def test_an_imported_model_runs_in_reduced_precision(imported, tmp_path):
-    from classifier import model
+    from classifier.models import model
 
     full, _ = imported(functional())
     low = model.load(str(tmp_path / "ours"), precision="bfloat16")
@@ -270,7 +270,7 @@ def test_python_code_in_a_model_is_never_run(refused, tmp_path, how, format):
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
 def test_python_code_in_a_model_folder_is_never_run(tmp_path):
-    from classifier import folder, model
+    from classifier.models import folder, model
 
     (tmp_path / "ours").mkdir()
     folder.write(tmp_path / "ours", written(tmp_path, "lambda"), folder.Card(labels=["a", "b", "c"], size=(SIDE, SIDE)))
@@ -297,7 +297,7 @@ def test_a_layer_that_only_its_author_has(refused, tmp_path, format):
 
 
 def test_labels_of_a_class_index(tmp_path):
-    from classifier.importing import import_model
+    from classifier.models.importing import import_model
 
     sequential(2).save(tmp_path / "theirs.keras")
     (tmp_path / "index.json").write_text(json.dumps({"0": ["n0", "cat"], "1": ["n1", "dog"]}))
@@ -306,7 +306,7 @@ def test_labels_of_a_class_index(tmp_path):
 
 
 def test_labels_of_an_editor_on_windows(tmp_path):
-    from classifier.importing import read_labels
+    from classifier.models.importing import read_labels
 
     (tmp_path / "labels.txt").write_bytes("\ufeffKätzchen\r\n\r\n dog \r\n".encode())
     assert read_labels(tmp_path / "labels.txt") == ["Kätzchen", "dog"]
@@ -343,7 +343,7 @@ def test_a_scale_for_colours_and_a_model_without(refused):
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path, labels):
-    from classifier.importing import import_model
+    from classifier.models.importing import import_model
 
     sequential().save(tmp_path / "theirs.keras")
     with pytest.raises(StartupError, match="left alone"):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import SHARED, encoded, needs_shared, textured
 
-from classifier import images
-from classifier.engine import Engine
 from classifier.errors import StartupError
-from classifier.labels import Label
+from classifier.models.labels import Label
+from classifier.photos import decode
+from classifier.serving.engine import Engine
 
 pytestmark = pytest.mark.tensorflow
 
@@ -90,7 +90,7 @@ def photos(tmp_path_factory):
 def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout):
     from keras.applications.vgg16 import preprocess_input
 
-    from classifier import model
+    from classifier.models import model
 
     if layout == "legacy":
         path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
@@ -98,7 +98,7 @@ def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout
         path = tmp_path / "vgg16.weights.h5"
         vgg16.save_weights(path)
     ours = model.load("vgg16", str(path), labels_path)
-    pixels = [images.to_pixels(images.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
+    pixels = [decode.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
     expected = by_hand(vgg16, preprocess_input, photos)
     assert expected.max() > 0.02  # far from uniform
     assert abs(expected[0] - expected[1]).max() > 1e-3
@@ -106,7 +106,7 @@ def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout
 
 
 def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tmp_path):
-    from classifier import model
+    from classifier.models import model
 
     ours = model.load("mobilenet_v2", "random", labels_path)
     pixels = np.random.default_rng(0).integers(0, 256, (19, *SIZE, 3), dtype=np.uint8)
@@ -119,7 +119,7 @@ def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tm
 def test_nothing_is_traced_after_the_warm_up(labels_path):
     import keras
 
-    from classifier import model
+    from classifier.models import model
 
     traced = []
 
@@ -141,7 +141,7 @@ def test_nothing_is_traced_after_the_warm_up(labels_path):
 def test_the_graph_is_flat_and_takes_bytes():
     import keras
 
-    from classifier import model
+    from classifier.models import model
 
     network = model.build("mobilenet_v2", "random", 12)
     assert network.inputs[0].dtype == "uint8"
@@ -150,7 +150,7 @@ def test_the_graph_is_flat_and_takes_bytes():
 
 
 def test_random_weights_are_the_same_at_every_start():
-    from classifier import model
+    from classifier.models import model
 
     first, second = (model.build("mobilenet_v2", "random", 12).get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
@@ -162,7 +162,7 @@ def test_random_weights_are_the_same_at_every_start():
     ["vgg16", "mobilenet_v2", "resnet50", "resnet50_v2", "efficientnet_b0", "nasnet_mobile", "mobilenet_v3_large"],
 )
 def test_models_are_found_by_their_module_style_names(name):
-    from classifier.applications import find_builder
+    from classifier.models.pretrained import find_builder
 
     assert find_builder(name).__name__.lower() == name.replace("_", "")
 
@@ -172,7 +172,7 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
     import keras
     from keras.src.applications import imagenet_utils
 
-    from classifier import applications
+    from classifier.models import pretrained
 
     class Asked(Exception):
         pass
@@ -181,20 +181,20 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
         raise Asked(default_size)
 
     monkeypatch.setattr(imagenet_utils, "obtain_input_shape", tell)
-    builders = {applications.plain(key): value for key, value in vars(keras.applications).items() if callable(value)}
+    builders = {pretrained.plain(key): value for key, value in vars(keras.applications).items() if callable(value)}
     asking = {name: builder for name, builder in builders.items() if "mobilenetv3" not in name}  # those take any size
     assert len(asking) > 30
     for name, builder in asking.items():
         with pytest.raises(Asked) as asked:
             builder(weights=None)
-        assert applications.INPUT_SIDES.get(name, 224) == asked.value.args[0], name
-    assert applications.INPUT_SIDES.keys() <= builders.keys()
+        assert pretrained.INPUT_SIDES.get(name, 224) == asked.value.args[0], name
+    assert pretrained.INPUT_SIDES.keys() <= builders.keys()
 
 
 def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     import keras
 
-    from classifier import model, weights
+    from classifier.models import model, weights
 
     ours = model.load("efficientnet_b0", "random", labels_path)
     reference = keras.applications.EfficientNetB0(weights=None)
@@ -205,7 +205,7 @@ def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
 def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
-    from classifier import model
+    from classifier.models import model
 
     full = model.load("vgg16", "random", labels_path)
     low = model.load("vgg16", "random", labels_path, precision)
@@ -219,7 +219,7 @@ def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance)
 
 
 def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
-    from classifier import backend, precision
+    from classifier.models import backend, precision
 
     monkeypatch.setattr(backend, "device_name", lambda: "CPU")
     assert precision.resolve("auto") == "float32"
@@ -231,7 +231,7 @@ def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
 @needs_shared
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_reduced_precision_gives_real_names_too(precision):
-    from classifier import model
+    from classifier.models import model
 
     weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
     files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
@@ -243,7 +243,7 @@ def test_reduced_precision_gives_real_names_too(precision):
 
 @needs_shared
 def test_real_weights_give_real_names():
-    from classifier import model
+    from classifier.models import model
 
     ours = model.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
     files = sorted((SHARED / "photos").iterdir())
@@ -260,7 +260,7 @@ def test_real_weights_give_real_names():
 
 
 def refused(*args):
-    from classifier import model
+    from classifier.models import model
 
     with pytest.raises(StartupError) as raised:
         model.load(*args)
@@ -269,7 +269,7 @@ def refused(*args):
 
 
 def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, tmp_path):
-    from classifier import model
+    from classifier.models import model
 
     small.save_weights(tmp_path / "w.weights.h5")
     ours = model.load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
@@ -279,7 +279,7 @@ def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, t
 
 
 def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_labels, tmp_path):
-    from classifier import model
+    from classifier.models import model
 
     path = tmp_path / "w.weights.h5"
     small.save_weights(path)
@@ -376,7 +376,7 @@ def test_labels_come_from_keras_cache_in_the_order_of_the_outputs(monkeypatch, t
     from keras.src.applications import imagenet_utils
     from keras.src.backend import config
 
-    from classifier import labels
+    from classifier.models import labels
 
     (tmp_path / "models").mkdir()
     shutil.copy(SHARED / "imagenet_class_index.json", tmp_path / "models")
@@ -408,7 +408,7 @@ def test_random_weights_do_without_labels(monkeypatch):
     from keras.src.applications import imagenet_utils
     from keras.src.utils import file_utils
 
-    from classifier import model
+    from classifier.models import model
 
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     monkeypatch.setattr(file_utils, "get_file", no_network)

@@ -13,8 +13,8 @@ from PIL import Image
 from test_folder import COLOURS, write_colours
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import Settings
 
 pytestmark = pytest.mark.tensorflow
@@ -37,7 +37,7 @@ def own(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(own):
-    from classifier import model
+    from classifier.models import model
 
     ours = model.load(str(own))
     engine = Engine(ours, resize=ours.resize)
@@ -76,8 +76,11 @@ def test_the_page_and_json_say_its_labels(site):
 
 def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, tmp_path):
     """The same photos by three ways, and by hand: the same probabilities."""
-    from classifier import folder, images, predict
-    from classifier.training import dataset, evaluate
+    from classifier.dataset import reading
+    from classifier.evaluation import evaluate
+    from classifier.models import folder
+    from classifier.photos import decode
+    from classifier.prediction import rows
 
     tints = {"blue": (0.4, 0.6, 1), "green": (0.5, 1, 0.7), "red": (1, 0.5, 0.4)}
     for name, tint in tints.items():
@@ -85,21 +88,21 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
         for i, size in enumerate([(320, 240), (97, 410), (33, 32)]):
             photo = Image.fromarray((np.asarray(textured(size)) * tint).astype(np.uint8))
             (tmp_path / "data" / name / f"{i}.jpg").write_bytes(encoded(photo, "JPEG", quality=95))
-    paths = predict.find([tmp_path / "data"])
+    paths = rows.find([tmp_path / "data"])
 
     results = post(site, *[(path.read_bytes(), path.name) for path in paths], json=True).json["results"]
     by_site = [{p["label"]: p["score"] for p in result["predictions"]} for result in results]
     out = io.StringIO()
-    assert predict.run(engine, paths, "json", out) == 0
+    assert rows.run(engine, paths, "json", out) == 0
     by_command = [
         {p["label"]: p["score"] for p in json.loads(line)["predictions"]} for line in out.getvalue().splitlines()
     ]
-    photos = dataset.read(tmp_path / "data", engine.model.size, engine.model.resize)
+    photos = reading.read(tmp_path / "data", engine.model.size, engine.model.resize)
     scores = evaluate.predict(engine.model, photos, np.arange(len(paths)))
     by_evaluation = [dict(zip(COLOURS, row, strict=True)) for row in scores]
     network, card = folder.read(own)
     pixels = [
-        images.to_pixels(images.read(p.read_bytes(), card.size, card.resize), card.size, card.resize) for p in paths
+        decode.to_pixels(decode.read(p.read_bytes(), card.size, card.resize), card.size, card.resize) for p in paths
     ]
     by_hand = [dict(zip(COLOURS, row, strict=True)) for row in np.asarray(network(np.stack(pixels)))]
 
@@ -112,7 +115,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
 
 
 def test_evaluate_counts_what_the_site_would_say(site, own, tmp_path):
-    from classifier.training import evaluate
+    from classifier.evaluation import evaluate
 
     photos = {"red": picture("red"), "green": UNSURE, "blue": picture("blue")}  # the second is taken for red
     for name, data in photos.items():
@@ -173,8 +176,8 @@ def test_without_a_place_for_results_it_is_unsure_all_the_same(make_site):
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
-    from classifier import folder, model
-    from classifier.precision import PROBABILITIES, rebuilt
+    from classifier.models import folder, model
+    from classifier.models.precision import PROBABILITIES, rebuilt
 
     low, full = model.load(str(own), precision=precision), model.load(str(own))
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
@@ -289,7 +292,7 @@ def test_a_notice_is_on_every_page_and_escaped(make_site):
 
 
 def test_a_label_is_escaped_everywhere(tmp_path, own):
-    from classifier import model
+    from classifier.models import model
 
     path = Path(shutil.copytree(own, tmp_path / "odd"))
     card = json.loads((path / "model.json").read_text())
@@ -306,7 +309,7 @@ def test_a_label_is_escaped_everywhere(tmp_path, own):
 
 
 def test_a_folder_trained_elsewhere_serves_by_its_own_way_of_resizing(tmp_path):
-    from classifier import model
+    from classifier.models import model
 
     stretched = model.load(str(write_colours(tmp_path / "stretched", resize="stretch")))
     wide = Image.new("RGB", (400, 100), "red")

@@ -14,9 +14,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from app import create_app
-from classifier.engine import Engine
 from classifier.errors import Unavailable
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import ROOT, Settings
 
 ORIENTATION = 0x0112  # the EXIF tag

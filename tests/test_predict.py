@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import ToyModel, picture
 
-from classifier import predict
-from classifier.engine import Engine
 from classifier.errors import DataError
+from classifier.prediction.rows import AT_ONCE, find, predict, run
+from classifier.serving.engine import Engine
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def photos(tmp_path):
 
 def ran(engine, paths, format):
     out = io.StringIO()
-    return predict.run(engine, predict.find(paths), format, out), out.getvalue()
+    return run(engine, find(paths), format, out), out.getvalue()
 
 
 def test_files_are_found_in_order_and_hidden_ones_are_not(photos):
-    names = [path.name for path in predict.find([photos / "c.jpg", photos, photos / "a.png"])]
+    names = [path.name for path in find([photos / "c.jpg", photos, photos / "a.png"])]
     assert names == ["c.jpg", "a.png", "b.txt", "c.jpg", "d.png", "e.png", "a.png"]
 
 
 def test_a_path_that_is_not_there(tmp_path, photos):
     with pytest.raises(DataError, match=r"nothing\.jpg is not there; expected a photo or a folder of photos\."):
-        predict.find([photos, tmp_path / "nothing.jpg"])
+        find([photos, tmp_path / "nothing.jpg"])
 
 
 def test_json_is_an_object_per_line_with_the_answers_of_the_engine(engine, photos):
@@ -115,21 +115,21 @@ def test_a_name_that_is_no_text_does_no_harm(engine, tmp_path, capfdbinary, form
         pytest.skip("this file system has only names in Unicode")
     with open(1, "w", encoding="utf-8", closefd=False) as stdout, pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", stdout)
-        assert predict.run(engine, predict.find([tmp_path]), format) == 0
+        assert run(engine, find([tmp_path]), format) == 0
     assert {"json": b"caf\\udce9.png"}.get(format, b"caf\xe9.png") in capfdbinary.readouterr().out
 
 
 def test_many_photos_keep_their_order(engine, tmp_path):
-    colours = [("red", "lime", "blue")[i * i % 3] for i in range(2 * 4 * predict.AT_ONCE + 7)]
+    colours = [("red", "lime", "blue")[i * i % 3] for i in range(2 * 4 * AT_ONCE + 7)]
     for i, colour in enumerate(colours):
         (tmp_path / f"{i:04}.png").write_bytes(picture(colour, (8, 8)))
-    rows = list(predict.predict(engine, predict.find([tmp_path])))
+    rows = list(predict(engine, find([tmp_path])))
     assert [row.path.name for row in rows] == [f"{i:04}.png" for i in range(len(colours))]
     names = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
     assert [row.predictions[0].label for row in rows] == [names[colour] for colour in colours]
 
 
 def test_a_file_that_goes_away_is_a_row(engine, photos):
-    paths = predict.find([photos])
+    paths = find([photos])
     (photos / "a.png").unlink()
-    assert next(predict.predict(engine, paths)).error
+    assert next(predict(engine, paths)).error

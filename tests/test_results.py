@@ -2,7 +2,7 @@
 
 import pytest
 
-from classifier.engine import Prediction
+from classifier.serving.engine import Prediction
 from results import percent, printable, readable, sentence
 
 

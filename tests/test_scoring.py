@@ -11,7 +11,8 @@ from conftest import encoded, picture, textured
 from PIL import Image
 
 from classifier.errors import DataError
-from classifier.training import plots, report, scoring
+from classifier.evaluation import plots, report
+from classifier.evaluation.metrics import as_text, measure
 
 ODD = "<b>$x_1$</b> & 日本"
 FIVE = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
@@ -23,7 +24,7 @@ PET_LABELS = np.array([0, 0, 1, 1])
 
 
 def pets(threshold=0.0):
-    return scoring.measure(PET_SCORES, PET_LABELS, PETS, majority=0, threshold=threshold)
+    return measure(PET_SCORES, PET_LABELS, PETS, majority=0, threshold=threshold)
 
 
 def answers(predicted, classes, sure=0.6):
@@ -53,19 +54,19 @@ def test_loss_and_accuracy_are_those_by_hand():
 
 
 def test_a_sure_wrong_answer_costs_much_but_not_infinitely_much():
-    metrics = scoring.measure(np.array([[1.0, 0.0]]), np.array([1]), PETS, majority=0)
+    metrics = measure(np.array([[1.0, 0.0]]), np.array([1]), PETS, majority=0)
     assert metrics["loss"] == pytest.approx(math.log(1e7))
 
 
 def test_confusions_have_true_rows_and_predicted_columns():
     scores, labels = flowers()
-    confusion = scoring.measure(scores, labels, FIVE, majority=2)["confusion"]
+    confusion = measure(scores, labels, FIVE, majority=2)["confusion"]
     assert confusion == [[2, 0, 0, 0, 0], [0, 2, 0, 0, 0], [0, 0, 2, 0, 2], [0, 0, 0, 0, 0], [0, 0, 0, 0, 2]]
 
 
 def test_each_class_has_its_precision_recall_and_f1():
     scores, labels = flowers()
-    metrics = scoring.measure(scores, labels, FIVE, majority=2)
+    metrics = measure(scores, labels, FIVE, majority=2)
     assert list(metrics["classes"]) == FIVE
     daisy, _, roses, sunflowers, tulips = metrics["classes"].values()
     assert daisy == {"precision": 1, "recall": 1, "f1": 1, "support": 2}
@@ -76,7 +77,7 @@ def test_each_class_has_its_precision_recall_and_f1():
 
 def test_averages_are_over_the_classes_that_have_photos():
     scores, labels = flowers()
-    averages = scoring.measure(scores, labels, FIVE, majority=2)["averages"]
+    averages = measure(scores, labels, FIVE, majority=2)["averages"]
     assert averages["macro"]["recall"] == pytest.approx((1 + 1 + 0.5 + 1) / 4)
     assert averages["weighted"]["recall"] == pytest.approx(0.8)  # which is the accuracy
 
@@ -86,32 +87,32 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
     scores = scores.round(1)  # so that there are ties, which count half
     pairs = list(product(scores[labels == 1, 1], scores[labels == 0, 1]))
     by_hand = sum((dog > cat) + (dog == cat) / 2 for dog, cat in pairs) / len(pairs)
-    assert scoring.measure(scores, labels, PETS, majority=0)["auc"] == pytest.approx(by_hand)
+    assert measure(scores, labels, PETS, majority=0)["auc"] == pytest.approx(by_hand)
     assert pets()["auc"] == 3 / 4
 
 
 def test_there_is_no_auc_of_five_classes_or_of_one():
-    assert scoring.measure(*flowers(), FIVE, majority=2)["auc"] is None
-    assert scoring.measure(PET_SCORES[:2], PET_LABELS[:2], PETS, majority=0)["auc"] is None
+    assert measure(*flowers(), FIVE, majority=2)["auc"] is None
+    assert measure(PET_SCORES[:2], PET_LABELS[:2], PETS, majority=0)["auc"] is None
 
 
 def test_a_class_among_the_first_k_counts_and_k_is_less_than_all():
     scores = np.array([[0.5, 0.3, 0.1, 0.06, 0.04]] * 5)
     labels = np.arange(5)
-    assert scoring.measure(scores, labels, FIVE, majority=0)["top_k"] == {"3": 0.6}
-    assert scoring.measure(*random_answers(9, 6), list("abcdef"), majority=0)["top_k"].keys() == {"3", "5"}
+    assert measure(scores, labels, FIVE, majority=0)["top_k"] == {"3": 0.6}
+    assert measure(*random_answers(9, 6), list("abcdef"), majority=0)["top_k"].keys() == {"3", "5"}
     assert pets()["top_k"] == {}
 
 
 def test_of_equals_the_first_is_the_answer():
-    metrics = scoring.measure(np.full((2, 5), 0.2), np.array([0, 3]), FIVE, majority=0)
+    metrics = measure(np.full((2, 5), 0.2), np.array([0, 3]), FIVE, majority=0)
     assert metrics["accuracy"] == 0.5
     assert metrics["top_k"] == {"3": 0.5}
 
 
 def test_who_is_as_sure_as_right_has_no_calibration_error():
     predicted, labels = np.zeros(10, int), np.array([0] * 8 + [1] * 2)
-    calibration = scoring.measure(answers(predicted, PETS, 0.8), labels, PETS, majority=0)["calibration"]
+    calibration = measure(answers(predicted, PETS, 0.8), labels, PETS, majority=0)["calibration"]
     assert calibration["error"] == pytest.approx(0)
     (filled,) = [bin for bin in calibration["bins"] if bin["count"]]
     assert filled == {"low": 0.8, "high": 0.9, "count": 10, "confidence": pytest.approx(0.8), "accuracy": 0.8}
@@ -119,20 +120,20 @@ def test_who_is_as_sure_as_right_has_no_calibration_error():
 
 def test_who_is_too_sure_has_the_difference_as_calibration_error():
     predicted, labels = np.zeros(10, int), np.array([0] * 5 + [1] * 5)
-    calibration = scoring.measure(answers(predicted, PETS, 0.95), labels, PETS, majority=0)["calibration"]
+    calibration = measure(answers(predicted, PETS, 0.95), labels, PETS, majority=0)["calibration"]
     assert calibration["error"] == pytest.approx(0.45)
 
 
 def test_ten_bins_hold_every_photo_even_the_surest():
     scores, labels = np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 0])
-    bins = scoring.measure(scores, labels, PETS, majority=0)["calibration"]["bins"]
+    bins = measure(scores, labels, PETS, majority=0)["calibration"]["bins"]
     assert [bin["count"] for bin in bins] == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
 def test_the_baseline_always_says_what_was_most_frequent_in_training():
     scores, labels = flowers()
-    assert scoring.measure(scores, labels, FIVE, majority=2)["baseline"] == {"class": "roses", "accuracy": 0.4}
-    assert scoring.measure(scores, labels, FIVE, majority=3)["baseline"] == {"class": "sunflowers", "accuracy": 0}
+    assert measure(scores, labels, FIVE, majority=2)["baseline"] == {"class": "roses", "accuracy": 0.4}
+    assert measure(scores, labels, FIVE, majority=3)["baseline"] == {"class": "sunflowers", "accuracy": 0}
 
 
 def test_with_a_threshold_only_the_surer_answers_count():
@@ -146,19 +147,19 @@ def test_with_a_threshold_only_the_surer_answers_count():
 @pytest.mark.parametrize("classes", [2, 5, 12])
 def test_metrics_survive_json_as_they_are(classes, threshold):
     names = [f"class {i}" for i in range(classes)]
-    metrics = scoring.measure(*random_answers(30, classes), names, majority=0, threshold=threshold)
+    metrics = measure(*random_answers(30, classes), names, majority=0, threshold=threshold)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
 def test_without_photos_or_with_a_model_gone_astray_there_is_a_sentence():
     with pytest.raises(DataError, match=r"no photos .*\.$"):
-        scoring.measure(np.empty((0, 2)), np.empty(0, int), PETS, majority=0)
+        measure(np.empty((0, 2)), np.empty(0, int), PETS, majority=0)
     with pytest.raises(DataError, match=r"not all numbers.*\.$"):
-        scoring.measure(np.full((1, 2), np.nan), np.array([0]), PETS, majority=0)
+        measure(np.full((1, 2), np.nan), np.array([0]), PETS, majority=0)
 
 
 def test_text_says_what_counts_first_and_names_every_class_and_confusion():
-    text = scoring.as_text(scoring.measure(*flowers(), FIVE, majority=2, threshold=0.9), FIVE)
+    text = as_text(measure(*flowers(), FIVE, majority=2, threshold=0.9), FIVE)
     assert text.startswith("80.0 % of 10 photos right (always saying roses: 40.0 %)\n")
     assert all(f"\n  {name} " in text for name in FIVE)
     assert text.endswith("roses taken for tulips: 2")
@@ -167,7 +168,7 @@ def test_text_says_what_counts_first_and_names_every_class_and_confusion():
 
 def test_text_keeps_odd_and_long_names_whole():
     names = [ODD, "[bold]:smile: " + "long name " * 20 + "end"]
-    text = scoring.as_text(scoring.measure(PET_SCORES, PET_LABELS, names, majority=0), names)
+    text = as_text(measure(PET_SCORES, PET_LABELS, names, majority=0), names)
     assert all(f"\n  {name} " in text for name in names)
     assert f"{ODD} taken for {names[1]}: 1" in text
 
@@ -205,7 +206,7 @@ FILES = {
 
 def write(folder, photos, classes=FIVE, answered=None, **options):
     scores, labels = answered or flowers()
-    metrics = scoring.measure(scores, labels, classes, majority=2)
+    metrics = measure(scores, labels, classes, majority=2)
     report.write(folder, "Flowers", metrics, classes, scores, labels, photos, **options)
     return (folder / "report.html").read_text(encoding="utf-8")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from classifier.dataset.reading import Dataset, Photo
+from classifier.dataset.split import PARTS, split
 from classifier.errors import DataError
-from classifier.training.dataset import Dataset, Photo
-from classifier.training.split import PARTS, split
 
 CLASSES = ["daisy", "rose", "tulip"]
 

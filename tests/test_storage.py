@@ -12,13 +12,13 @@ from conftest import ToyModel, picture, post
 from serving import free_port, run_together
 
 from app import create_app
-from classifier import object_store
-from classifier.engine import Engine
 from classifier.errors import ResultNotFound, StartupError, Unavailable
-from classifier.feedback import Feedback
-from classifier.object_store import FileSystem, open_store
-from classifier.storage import Folder, below
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage import object_store
+from classifier.storage.feedback import Feedback
+from classifier.storage.kept import Uploads
+from classifier.storage.object_store import FileSystem, open_store
+from classifier.storage.stores import Folder, below
 from settings import Settings
 
 ANSWER = {"model": "toy", "predictions": [{"index": 0, "score": 0.5}]}

@@ -16,13 +16,16 @@ import pytest
 from conftest import SHARED, needs_shared
 from PIL import Image
 
-from classifier import __main__, folder, images, model, weights
+from classifier import cli
+from classifier.dataset import reading
+from classifier.dataset.split import split
 from classifier.errors import DataError, StartupError
-from classifier.labels import Label
-from classifier.training import dataset, fit, record, transfer
+from classifier.models import folder, model, weights
+from classifier.models.labels import Label
+from classifier.photos import decode
+from classifier.training import fit, record, transfer
 from classifier.training.backbone import backbone
 from classifier.training.options import Options
-from classifier.training.split import split
 from classifier.training.train import completed, learn, train
 
 pytestmark = pytest.mark.tensorflow
@@ -91,7 +94,7 @@ def test_a_model_folder_has_all_that_people_and_the_site_want(trained):
     output, _ = trained
     wanted = {"model.keras", "model.json", "split.csv", "metrics.json", "report.html", "learning-curves.png"}
     assert wanted <= {path.name for path in output.iterdir()}
-    examples = [images.read(path.read_bytes()) for path in (output / "examples").iterdir()]
+    examples = [decode.read(path.read_bytes()) for path in (output / "examples").iterdir()]
     assert [example.format for example in examples] == ["JPEG"] * 3
     assert output.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in output.parent.iterdir()] == ["colours"]
@@ -103,7 +106,7 @@ def test_the_order_of_the_labels_is_that_of_the_outputs(trained, data):
     assert card.labels == list(COLOURS)
     assert (card.size, card.resize, card.color_mode) == ((SIDE, SIDE), "crop", "rgb")
     for label, name in enumerate(COLOURS):
-        photo = images.to_pixels(images.read((data / name / "00.png").read_bytes(), card.size), card.size)
+        photo = decode.to_pixels(decode.read((data / name / "00.png").read_bytes(), card.size), card.size)
         assert np.argmax(network(photo[np.newaxis])) == label, name
     assert metrics["accuracy"] == 1
     assert json.loads((output / "metrics.json").read_text()) == json.loads(json.dumps(metrics)) == card.metrics
@@ -133,8 +136,8 @@ def test_the_test_metrics_are_those_of_the_written_model_on_the_test_photos(trai
     output, metrics = trained
     network, card = folder.read(output)
     rows = [row for row in split_of(output) if row["part"] == "test"]
-    files = [images.read((data / row["path"]).read_bytes(), card.size) for row in rows]
-    scores = network.predict(np.stack([images.to_pixels(file, card.size) for file in files]), verbose=0)
+    files = [decode.read((data / row["path"]).read_bytes(), card.size) for row in rows]
+    scores = network.predict(np.stack([decode.to_pixels(file, card.size) for file in files]), verbose=0)
     labels = [COLOURS.index(row["class"]) for row in rows]
     loss = -np.log(scores[np.arange(len(labels)), labels]).mean()
     assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
@@ -243,7 +246,7 @@ def test_the_best_weights_are_restored_not_the_last():
 
 def test_the_written_model_has_the_best_validation_loss(data, tmp_path):
     options = completed(Options(**{**TINY, "epochs": 6, "learning_rate": 0.02}))
-    photos = dataset.read(data, (SIDE, SIDE))
+    photos = reading.read(data, (SIDE, SIDE))
     parts = split(photos, 0.1, 0.2, 0)
     keras.utils.set_random_seed(0)
     network, history = learn(photos, parts, options)
@@ -336,7 +339,7 @@ def test_only_training_photos_are_augmented_and_only_they_train(data, tmp_path, 
     monkeypatch.setattr("classifier.training.train.Batches", Spy)
     train(data, tmp_path / "m", Options(**{**TINY, "epochs": 1, "augment": ("flip", "zoom", "rotate", "contrast")}))
     part = {data / row["path"]: row["part"] for row in split_of(tmp_path / "m")}
-    parts = [part[photo.path] for photo in dataset.find(data)[1]]
+    parts = [part[photo.path] for photo in reading.find(data)[1]]
     train_photos, validation_photos = (
         {i for i, part in enumerate(parts) if part == wanted} for wanted in ("train", "validation")
     )
@@ -367,7 +370,7 @@ def test_fine_tuning_trains_the_last_third_and_is_no_worse_than_the_head(data, t
     plain = transfer.fit
     monkeypatch.setattr(transfer, "fit", lambda *a, **k: weighted.append(k["class_weights"]) or plain(*a, **k))
     options = completed(Options(**{**TRANSFER, "fine_tune": True, "class_weights": True}))
-    photos = dataset.read(data, (SIDE, SIDE))
+    photos = reading.read(data, (SIDE, SIDE))
     parts = split(photos, 0.1, 0.2, 0)
     network, history = learn(photos, parts, options)
     assert {len(values) for values in history.values()} == {4}
@@ -396,7 +399,7 @@ def test_a_training_that_is_interrupted_later_is_written(data, older, interrupte
 def test_a_training_that_is_interrupted_at_once_leaves_the_older_model(data, older, interrupted_at, capsys):
     before = contents(older)
     interrupted_at(0)
-    code = __main__.main(["train", str(data), "-o", str(older), "--recipe", "small", "--image-size", "32"])
+    code = cli.main(["train", str(data), "-o", str(older), "--recipe", "small", "--image-size", "32"])
     assert code == 130
     assert "nothing was written" in capsys.readouterr().err
     untouched(older, before)
@@ -434,7 +437,7 @@ def test_a_kill_leaves_the_older_model(data, older):
 
 def said(capsys, *arguments):
     """The one sentence with which a command fails."""
-    assert __main__.main([str(argument) for argument in arguments]) == 1
+    assert cli.main([str(argument) for argument in arguments]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     (sentence,) = [line for line in lines if line.startswith("Cannot train: ")]
     assert lines[-1] == sentence
@@ -521,7 +524,7 @@ def test_too_small_a_size_is_one_sentence(data, tmp_path, capsys, options):
 )
 def test_an_option_out_of_range_is_told_what_is_expected(capsys, option, value, expected):
     with pytest.raises(SystemExit) as raised:
-        __main__.main(["train", "photos", "-o", "m", option, value])
+        cli.main(["train", "photos", "-o", "m", option, value])
     assert raised.value.code == 2
     assert expected in capsys.readouterr().err
 
@@ -574,7 +577,7 @@ def test_weights_that_do_not_fit_a_backbone_are_one_sentence(tmp_path, kind):
 
 
 def test_the_network_of_a_transfer_gives_the_heads_answers_on_the_features(two):
-    photos = dataset.read(two, (SIDE, SIDE))
+    photos = reading.read(two, (SIDE, SIDE))
     options = completed(Options(**{**TRANSFER, "epochs": 1}))
     network, _ = learn(photos, split(photos, 0.1, 0.2, 0), options)
     pixels = photos.take(np.arange(4))

@@ -9,7 +9,7 @@ import pytest
 from serving import run_together
 
 from classifier.errors import ResultNotFound
-from classifier.uploads import Uploads
+from classifier.storage.kept import Uploads
 
 ANSWER = {"model": "toy", "predictions": [{"index": 0, "score": 0.5}]}
 HOUR = 3600

@@ -7,7 +7,7 @@ import pytest
 from conftest import encoded, picture, post
 from PIL import Image
 
-from classifier.overlay import overlay
+from classifier.photos.overlay import overlay
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from toy_site import MoodyModel
 
 import logs
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import Settings
 
 logs.configure()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import keras
 
-from classifier import weights
-from classifier.applications import find_builder, find_preprocessing
 from classifier.errors import StartupError
-from classifier.model import SEED, download, quick_to_give_up
+from classifier.models import weights
+from classifier.models.model import SEED, download, quick_to_give_up
+from classifier.models.pretrained import find_builder, find_preprocessing
 from classifier.training.recipes import inputs, large_enough
 
 IMAGENET_CLASSES = 1000

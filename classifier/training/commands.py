@@ -21,12 +21,12 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def look(data: Path, sheet_path: Path | None = None) -> int:
-    from classifier.training import check, sheet
+    from classifier.dataset import check, contact_sheet
 
     inspection = check.inspect(data)
     print(check.as_text(inspection))
     if sheet_path:
-        sheet.contact_sheet(inspection.classes, inspection.photos).save(sheet_path)
+        contact_sheet.contact_sheet(inspection.classes, inspection.photos).save(sheet_path)
         print(f"Some photos of every class: {sheet_path}")
     return 1 if check.problems(inspection) else 0
 
@@ -49,10 +49,11 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def learn(data: Path, output: Path, options: Options) -> int:
-    from classifier.training import scoring, train
+    from classifier.evaluation.metrics import as_text
+    from classifier.training import train
 
     metrics = train.train(data, output, options)
-    print(scoring.as_text(metrics, list(metrics["classes"])))
+    print(as_text(metrics, list(metrics["classes"])))
     print(f"Written to {output}; its report.html tells more. Serve it: CLASSIFIER_MODEL={output} make run")
     return 0
 
@@ -68,10 +69,11 @@ def add_evaluate(commands: Any) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Evaluate a model folder on photos it has not learned from: those of DATA that its training used are left out."""
-    from classifier.training import evaluate, scoring
+    from classifier.evaluation import evaluate
+    from classifier.evaluation.metrics import as_text
 
     metrics, classes = evaluate.evaluate(args.model, args.data, args.output)
-    print(json.dumps(metrics, indent=2) if args.json else scoring.as_text(metrics, classes))
+    print(json.dumps(metrics, indent=2) if args.json else as_text(metrics, classes))
     return 0
 
 
@@ -85,7 +87,7 @@ def run_demo(args: argparse.Namespace) -> int:
     """Draw a small picture set and train a classifier on it: for machines that cannot download weights."""
     from tempfile import TemporaryDirectory
 
-    from classifier.training.demo import draw
+    from classifier.dataset.shapes import draw
 
     with TemporaryDirectory() as folder:
         data = Path(folder, "shapes")

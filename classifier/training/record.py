@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from classifier import folder, images
-from classifier.labels import one_line
-from classifier.model import Model
-from classifier.training import report, scoring
-from classifier.training.dataset import Dataset
+from classifier.dataset.reading import Dataset
+from classifier.dataset.split import Parts
+from classifier.evaluation import metrics, report
+from classifier.models import folder
+from classifier.models.labels import one_line
+from classifier.models.model import Model
+from classifier.photos import decode
 from classifier.training.fit import History
 from classifier.training.options import Options
-from classifier.training.split import Parts
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
     photos, test = trained.photos, trained.parts["test"]
     labels = photos.labels[test]
     majority = int(np.bincount(photos.labels[trained.parts["train"]]).argmax())
-    found = scoring.measure(scores, labels, photos.classes, majority, trained.threshold)
+    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold)
     paths = [photos.photos[i].path for i in test]
     folder.write(part, trained.model.network, card(trained, found))
     write_split(part / folder.SPLIT, photos, trained.parts)
@@ -115,5 +116,5 @@ def write_examples(target: Path, paths: list[Path], count: int) -> None:
     """Some of the photos, evenly from all of them, as the site shows photos: small JPEGs without metadata."""
     target.mkdir()
     for number, i in enumerate(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int), 1):
-        preview = images.to_preview(images.read(paths[i].read_bytes()))
+        preview = decode.to_preview(decode.read(paths[i].read_bytes()))
         (target / f"{number}.jpg").write_bytes(preview)

@@ -9,19 +9,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from classifier import backend, folder
-from classifier.applications import input_side
+from classifier.dataset import reading
+from classifier.dataset.reading import Dataset
+from classifier.dataset.split import Parts, split
 from classifier.errors import DataError
-from classifier.labels import Label
-from classifier.model import Model
-from classifier.precision import with_softmax
-from classifier.training import dataset, recipes, record, transfer
-from classifier.training.dataset import Dataset
-from classifier.training.evaluate import predict
+from classifier.evaluation.evaluate import predict
+from classifier.models import backend, folder
+from classifier.models.labels import Label
+from classifier.models.model import Model
+from classifier.models.precision import with_softmax
+from classifier.models.pretrained import input_side
+from classifier.training import recipes, record, transfer
 from classifier.training.fit import Batches, History, fit
 from classifier.training.options import Options
 from classifier.training.record import Trained
-from classifier.training.split import Parts, split
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
     backend.prepare()
     keras.utils.set_random_seed(options.seed)
     options = completed(options)
-    photos = dataset.without_duplicates(dataset.read(data, (options.image_size,) * 2, options.resize))
+    photos = reading.without_duplicates(reading.read(data, (options.image_size,) * 2, options.resize))
     parts = split(photos, options.validation_split, options.test_split, options.seed)
     tell(photos, parts)
     with folder.replaced(output) as part:

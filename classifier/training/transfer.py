@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 
-from classifier import backend
+from classifier.dataset.reading import Dataset
+from classifier.dataset.split import Parts
+from classifier.models import backend
 from classifier.progress import progress
 from classifier.training import recipes
 from classifier.training.backbone import backbone
-from classifier.training.dataset import Dataset
 from classifier.training.fit import Batches, History, fit
 from classifier.training.options import Options
-from classifier.training.split import Parts
 
 AUGMENTED_COPIES = 2  # of every training photo, if it is augmented: each costs another run of the backbone
 FINE_TUNED_SHARE = 1 / 3  # of the layers, from the end

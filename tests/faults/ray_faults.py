@@ -25,7 +25,7 @@ from overhead import jpeg  # noqa: E402
 from ray_cluster import replicas_of  # noqa: E402
 from serving import Site, multipart, running  # noqa: E402
 
-from classifier import cluster as ours  # noqa: E402
+from classifier.cluster import ray_serve as ours  # noqa: E402
 
 BACK_S = 120
 

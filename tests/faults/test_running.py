@@ -20,8 +20,8 @@ from proxied import NGINX, Gunicorn, nginx
 from serving import ROOT, children, multipart, run_together
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 
 TOY = "toy_deployed:app"
 JSON = {"Accept": "application/json"}

@@ -11,15 +11,15 @@ from multiprocessing import get_context
 from hostile.images import BUGS
 from PIL import Image
 
-from classifier import images
 from classifier.errors import ClassifierError
+from classifier.photos import decode
 
 
 def outcome(data: bytes) -> str:
     try:
-        image = images.read(data)
-        images.to_pixels(image, (224, 224))
-        images.to_preview(image)
+        image = decode.read(data)
+        decode.to_pixels(image, (224, 224))
+        decode.to_preview(image)
     except ClassifierError as error:
         return type(error).__name__
     return ""

@@ -5,8 +5,8 @@ import os
 from conftest import ToyModel
 
 from app import create_app
-from classifier.engine import Engine
-from classifier.uploads import Uploads
+from classifier.serving.engine import Engine
+from classifier.storage.kept import Uploads
 from settings import Settings
 
 settings = Settings.from_environ(os.environ)

@@ -1,0 +1,156 @@
+"""The engine's methods, answered by replicas elsewhere. Knows nothing of Ray: `cluster.py` reaches the replicas.
+
+Photos travel one by one, encoded, so that they spread over the replicas.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from classifier.cluster.asking import Question, Replicas
+from classifier.contract import Answer, Explanation
+from classifier.errors import ClassifierError, Unavailable
+from classifier.serving.admission import in_our_words, patience_s
+from classifier.serving.batching import Closed, Full
+from classifier.serving.pace import Pace
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 5  # between two looks at how many replicas run
+SILENT_S = 30  # without a word from the cluster, and this process has lost it
+
+
+class RemoteEngine:
+    """Answers photos by asking replicas, from any number of threads; runs no model and no TensorFlow itself.
+
+    The bounds are the local engine's: beyond what the replicas run at once, `max_batch` photos each, at most
+    `max_waiting` of this process wait, and each is answered or refused within `timeout_s`.
+    """
+
+    def __init__(
+        self, replicas: Replicas, *, top: int = 5, max_batch: int = 32, max_waiting: int = 256, timeout_s: float = 30
+    ) -> None:
+        self._replicas = replicas
+        self._top = top
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._timeout_s = timeout_s
+        self.model = replicas.facts()  # the pages tell of it; nobody runs it here
+        self._running = replicas.running()
+        self._heard = time.monotonic()
+        self._in_flight = 0
+        self._pace = Pace()
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="replicas", daemon=True).start()
+
+    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
+        """As `Engine.classify`."""
+        return self._ask_all("classify", files, top)
+
+    def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
+        """As `Engine.classify_pixels`."""
+        return self._ask_all("classify_pixels", pixels, top)
+
+    def explain(self, file: bytes, index: int) -> Explanation:
+        """As `Engine.explain`; within the deadline, too. Raises NotExplainable, the photo's error or Unavailable."""
+        with in_our_words():
+            self._check_open()
+            ask = partial(self._replicas.ask, "explain", file, index)
+            explanation = Question(lambda left_s: ask(), time.monotonic() + self._timeout_s).result()
+        if isinstance(explanation, ClassifierError):
+            raise explanation
+        return cast(Explanation, explanation)
+
+    def check_room(self) -> None:
+        """Refuse early, before an upload is read. Raises Unavailable."""
+        with in_our_words(), self._changed:
+            self._check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
+
+    def expect(self) -> AbstractContextManager[None]:
+        """Nothing here waits for company: the replicas gather their batches."""
+        return nullcontext()
+
+    def waiting(self) -> int:
+        """How many photos of this process are more than the replicas run at once."""
+        return max(0, self._in_flight - self._running * self._max_batch)
+
+    def is_alive(self) -> bool:
+        """False when this process has lost the cluster. Replicas that hang are the cluster's to replace."""
+        return self._closed.is_set() or time.monotonic() - self._heard < SILENT_S
+
+    def close(self) -> None:
+        """Wait for what was asked, take no more, and leave the cluster, or end it if it is ours."""
+        self._closed.set()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._in_flight, self._timeout_s)
+        self._replicas.close()
+
+    def _ask_all(self, method: str, photos: Sequence[Any], top: int | None) -> list[Answer | ClassifierError]:
+        started = time.monotonic()
+        deadline = started + self._timeout_s
+        asked = [self._ask(method, photo, top or self._top, deadline) for photo in photos]
+        return [self._answer(question, started) for question in asked]
+
+    def _ask(self, method: str, photo: Any, top: int, deadline: float) -> Question | ClassifierError:
+        try:
+            with in_our_words(), self._changed:
+                self._check_room(deadline)
+                question = Question(partial(self._replicas.ask, method, photo, top), deadline)
+                self._in_flight += 1
+                return question
+        except ClassifierError as error:
+            return error
+
+    def _answer(self, question: Question | ClassifierError, started: float) -> Answer | ClassifierError:
+        if isinstance(question, ClassifierError):
+            return question
+        try:
+            with in_our_words():
+                answer = question.result()
+        except ClassifierError as error:
+            return error
+        finally:
+            with self._changed:
+                self._in_flight -= 1
+                self._changed.notify_all()
+        self._heard = time.monotonic()
+        return self._timed(answer, self._heard - started) if isinstance(answer, Answer) else answer
+
+    def _timed(self, answer: Answer, seconds: float) -> Answer:
+        """The answer with the time that it took from here; the way there and back counts as waiting."""
+        stages = answer.stages
+        if stages is None:
+            return replace(answer, seconds=seconds)
+        with self._changed:
+            self._pace.note(stages.predict, stages.batch)
+        waited = max(0.0, seconds - stages.decode - stages.predict)
+        return replace(answer, seconds=seconds, stages=replace(stages, wait=waited))
+
+    def _check_room(self, deadline: float) -> None:
+        self._check_open()
+        if not self._running:
+            raise Unavailable("The model is being started again; please try again shortly.")
+        answered_in_s = self._pace.seconds(self._in_flight + 1) / self._running if self._in_flight else 0.0
+        if time.monotonic() + answered_in_s > deadline or self.waiting() >= self._max_waiting:
+            raise Full
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise Closed
+
+    def _watch(self) -> None:
+        """Know how many replicas run, and that the cluster is there."""
+        while not self._closed.wait(WATCH_S):
+            try:
+                self._running = self._replicas.running()
+                self._heard = time.monotonic()
+            except Exception as exc:
+                log.warning("The cluster did not tell how many replicas run.", exc_info=exc)

@@ -1,0 +1,49 @@
+"""Which photos train, which choose the best epoch, and which stay untouched for the test."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classifier.dataset.reading import Dataset
+from classifier.errors import DataError
+
+Parts = dict[str, np.ndarray]  # the indices of the photos of each part
+
+PARTS = ("train", "validation", "test")
+PURPOSES = {"train": "to train on", "validation": "for validation", "test": "for the test"}
+
+
+def split(dataset: Dataset, validation: float, test: float, seed: int) -> Parts:
+    """The indices of the photos of each part, each class divided alike (stratified), the same for the same seed.
+
+    `validation` and `test` are shares of all photos. Parts that the folders give are taken as they are; one they lack
+    is drawn from the training photos. Raises DataError when a class has no photo for a part.
+    """
+    parts = np.array([photo.part or "train" for photo in dataset.photos], dtype="<U10")
+    random = np.random.default_rng(seed)
+    given = set(parts)
+    for part, share in (("test", test), ("validation", validation / (1 - test))):
+        if part not in given:
+            parts[drawn(dataset.labels, parts == "train", share, random)] = part
+    indices = {part: np.flatnonzero(parts == part) for part in PARTS}
+    for part in PARTS:
+        check(part, dataset.labels[indices[part]], dataset.classes)
+    return indices
+
+
+def drawn(labels: np.ndarray, candidates: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """A share of the candidates of every class, at least one of those that have two or more."""
+    chosen = [np.empty(0, int)]
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(candidates & (labels == label)))
+        chosen.append(members[: min(len(members) - 1, max(1, round(share * len(members))))])
+    return np.concatenate(chosen)
+
+
+def check(part: str, labels: np.ndarray, classes: Sequence[str]) -> None:
+    missing = [name for label, name in enumerate(classes) if label not in labels]
+    if missing:
+        raise DataError(
+            f"There is no photo of {', '.join(missing[:5])} {PURPOSES[part]}; every class needs at least three "
+            f"readable, different photos: one {', one '.join(PURPOSES.values())}."
+        )

@@ -1,0 +1,69 @@
+"""How good a model is, on photos that it has not learned from."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier.dataset import reading
+from classifier.dataset.reading import Dataset
+from classifier.errors import DataError
+from classifier.evaluation import metrics, report
+from classifier.models import folder
+from classifier.models.model import Model, load
+from classifier.training import record
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 64  # photos read from the dataset for one call of the model
+
+
+def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[str, Any], list[str]]:
+    """The metrics of a model folder on a folder of photos per class, and its class names.
+
+    Only the `test` part is used where the folders are divided, and never a photo that trained the model or chose its
+    best epoch. With `output`, report.html, metrics.json and pictures are written there.
+    Raises StartupError for the model and DataError for the photos.
+    """
+    card = folder.read_card(path)  # first, as it wants a model folder, while load() takes the names of Keras' models
+    model = load(str(path))
+    photos = untouched(reading.read(data, model.size, card.resize), record.read_split(path / folder.SPLIT))
+    labels = matched(photos, card.labels)
+    scores = predict(model, photos, np.arange(len(labels)))
+    majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
+    found = metrics.measure(scores, labels, card.labels, card.labels.index(majority), card.threshold)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+        paths = [photo.path for photo in photos.photos]
+        facts = {"Model": str(path), "Photos": f"{len(paths)} of {data}"}
+        report.write(output, path.resolve().name, found, card.labels, scores, labels, paths, facts=facts)
+    return found, card.labels
+
+
+def predict(model: Model, photos: Dataset, indices: np.ndarray) -> np.ndarray:
+    """float32 (len(indices), classes), by the path that serving takes."""
+    slices = [indices[i : i + AT_ONCE] for i in range(0, len(indices), AT_ONCE)]
+    return np.concatenate([model(photos.take(some)) for some in slices])
+
+
+def untouched(photos: Dataset, parts: dict[str, str]) -> Dataset:
+    """The photos that the model has not learned from. Raises DataError when there is none."""
+    photos.tell_rejected()
+    seen = [parts.get(digest, "test") != "test" for digest in photos.digests]
+    if any(seen):
+        log.warning("%d photos are left out, as the model was trained with them.", sum(seen))
+    kept = [i for i, photo in enumerate(photos.photos) if not seen[i] and photo.part in (None, "test")]
+    if not kept:
+        raise DataError(f"{photos.folder} holds no photo to test with: all are unreadable or trained the model.")
+    return photos.subset(kept)
+
+
+def matched(photos: Dataset, labels: list[str]) -> np.ndarray:
+    """The model's label of every photo, int (n,). Raises DataError for a class that the model does not know."""
+    unknown = sorted({photos.classes[photo.label] for photo in photos.photos} - set(labels))
+    if unknown:
+        raise DataError(
+            f"The model does not know the class {', '.join(unknown[:5])}; it knows {', '.join(labels[:10])}."
+        )
+    return np.array([labels.index(photos.classes[photo.label]) for photo in photos.photos], int)

@@ -1,0 +1,184 @@
+"""A model folder: `model.keras`, the network with its preprocessing, and `model.json`, all that serving must know.
+
+Written whole or not at all, and checked when it is read.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from classifier.photos.limits import MAX_SIDE
+from classifier.errors import StartupError
+from classifier.photos.decode import Resize
+from classifier.models.labels import one_line
+
+NETWORK, CARD = "model.keras", "model.json"
+SPLIT, EXAMPLES = "split.csv", "examples"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What `model.json` says. `size` is (height, width); `threshold` is the probability under which it is not sure."""
+
+    labels: list[str]
+    size: tuple[int, int]
+    color_mode: Literal["rgb", "grayscale"] = "rgb"
+    resize: Resize = "crop"
+    threshold: float = 0.0
+    sha256: str = ""  # of model.keras
+    training: dict[str, Any] = field(default_factory=dict)  # recipe, options, data; for people
+    metrics: dict[str, Any] = field(default_factory=dict)  # on the test photos
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def write(folder: Path, network: keras.Model, card: Card) -> None:
+    """Put a network, uint8 (n, h, w, 3) -> probabilities (n, classes), and its card into an existing folder."""
+    network.save(folder / NETWORK)
+    versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()}
+    document = asdict(card) | {"sha256": digest(folder / NETWORK), "versions": versions}
+    (folder / CARD).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read(folder: Path) -> tuple[keras.Model, Card]:
+    """The network and the card of a model folder.
+
+    Raises StartupError, in one sentence, for a folder that lacks a file or has one that was changed or does not fit.
+    """
+    card = read_card(folder)
+    path = folder / NETWORK
+    try:
+        intact = digest(path) == card.sha256
+    except OSError as exc:
+        raise unusable(folder, f"it has no readable {NETWORK}") from exc
+    if not intact:
+        raise unusable(folder, f"{NETWORK} is not the file that was written with {CARD}: it was changed or cut short")
+    network = load_network(path)
+    if network.input_shape[1:] != (*card.size, 3) or network.output_shape != (None, len(card.labels)):
+        raise unusable(
+            folder, f"{CARD} has {len(card.labels)} labels for {card.size[0]} x {card.size[1]} pixels, and the network "
+            f"gives {network.output_shape[-1]} for an input of {network.input_shape[1:]}",
+        )  # fmt: skip
+    return network, card
+
+
+def load_network(path: Path) -> keras.Model:
+    """A whole saved model, not allowed to run code of its own (Keras' safe mode). Raises StartupError."""
+    if not path.is_file():
+        raise StartupError(f"The model {path} is no file; expected a whole saved model, .keras or .h5.")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as exc:  # Keras raises ValueError, TypeError, KeyError, OSError, ... by format and fault
+        if "safe_mode" in str(exc).replace(str(path), ""):
+            raise StartupError(
+                f"The model {path} is refused: it holds Python code of its own, such as a Lambda layer."
+            ) from exc
+        raise StartupError(f"The model {path} cannot be read by Keras {keras.__version__} ({innermost(exc)}).") from exc
+
+
+def innermost(exc: Exception) -> str:
+    """The first sentence of what was wrong at first: Keras quotes a fault in one that quotes it, and so on."""
+    return one_line(ValueError(str(exc).rpartition("Exception encountered: ")[2].partition(". ")[0]))[:200]
+
+
+def read_card(folder: Path) -> Card:
+    """`model.json`, checked. Raises StartupError."""
+    try:
+        document = json.loads((folder / CARD).read_text("utf-8"))
+        card = Card(**{**document, "size": tuple(document["size"])})
+        check(card)
+    except OSError as exc:
+        raise unusable(folder, f"it has no readable {CARD}") from exc
+    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        raise unusable(folder, f"its {CARD} is damaged ({one_line(exc)})") from exc
+    return card
+
+
+def check(card: Card) -> None:
+    """Raises ValueError or TypeError for what no folder of ours would say."""
+    if not isinstance(card.labels, list) or len(card.labels) < 2 or not all(map(is_name, card.labels)):
+        raise ValueError("expected at least two labels, each a name")
+    if len(card.size) != 2 or not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in card.size):
+        raise ValueError("expected a size of height and width in pixels")
+    if card.resize not in ("crop", "stretch") or not 0 <= card.threshold <= 1:
+        raise ValueError("expected resize to be crop or stretch, and threshold to be from 0 to 1")
+    if not isinstance(card.training, dict) or not isinstance(card.metrics, dict):
+        raise ValueError("expected training and metrics to be objects")
+
+
+def is_name(label: object) -> bool:
+    return isinstance(label, str) and bool(label.strip()) and label.isprintable()
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A new folder to fill; at the end it takes the place of `folder` in one step, or, after an error, it is removed.
+
+    Raises StartupError when `folder` is there and is no model folder, or cannot be written.
+    """
+    folder = folder.resolve()  # `.` has no name, and a link is to stay one
+    try:
+        if not is_free(folder):
+            raise StartupError(
+                f"{folder} is there and is no model folder; it is left alone. Please choose another output."
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+        try:
+            yield part
+            part.chmod(0o755)  # mkdtemp's is for its owner alone
+            put_in_place(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as exc:
+        raise StartupError(f"The model folder {folder} cannot be written ({one_line(exc)}).") from exc
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing is lost when this is replaced: there is nothing, an empty folder, or a model folder."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all((folder / name).is_file() for name in (CARD, NETWORK)) or not any(folder.iterdir())
+
+
+def put_in_place(part: Path, folder: Path) -> None:
+    """Swap the two folders; where the system cannot, for a moment neither has the name."""
+    if not folder.exists():
+        part.rename(folder)
+    elif not exchanged(part, folder):
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent) as old:
+            kept = folder.rename(Path(old, folder.name))
+            try:
+                part.rename(folder)
+            except OSError:
+                kept.rename(folder)
+                raise
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Swap two paths in one step by Linux' renameat2(2), which Python does not offer."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    return bool(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unusable(folder: Path, reason: str) -> StartupError:
+    return StartupError(f"The model folder {folder} cannot be used: {reason}.")

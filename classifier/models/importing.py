@@ -1,0 +1,148 @@
+"""Somebody else's saved Keras classifier -> a model folder, when its input and output fit."""
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+from classifier.models import folder, labels
+from classifier.photos import decode
+from classifier.models.pretrained import find_builder, find_preprocessing
+from classifier.errors import StartupError
+from classifier.models.folder import Card
+from classifier.models.precision import PROBABILITIES
+
+# What the model wants its pixels to be; all else is the name of a keras.applications model.
+SCALES = {
+    "0..255": lambda pixels: pixels,
+    "0..1": lambda pixels: pixels / 255.0,
+    "-1..1": lambda pixels: pixels / 127.5 - 1.0,
+}
+
+
+def import_model(
+    source: Path, labels_path: Path, output: Path, scale: str = "0..255", resize: decode.Resize = "stretch"
+) -> Card:
+    """Write a model folder around a whole saved model, `.keras` or `.h5`; returns its card.
+
+    `scale` is what the model was trained on: 0..255 (also if it rescales by itself), 0..1, -1..1, or the name of a
+    keras.applications model whose preprocessing was used. Labels are a class-index file, or a text file with a name
+    per line, in the order of the outputs. Raises StartupError for what does not fit, and for files that hold code.
+    """
+    names = read_labels(labels_path)
+    network = folder.load_network(source)
+    shape = height, width, channels = checked_input(source, network)
+    classifier = wrapped(source, network, shape, preprocessing(scale, channels), len(names))
+    card = Card(
+        labels=names, size=(height, width), color_mode="grayscale" if channels == 1 else "rgb", resize=resize,
+        training={"imported_from": source.name, "scale": scale},
+    )  # fmt: skip
+    with folder.replaced(output) as part:
+        folder.write(part, classifier, card)
+    return card
+
+
+def checked_input(source: Path, network: keras.Model) -> tuple[int, int, int]:
+    """(height, width, channels) of a model that takes one picture of a fixed size. Raises StartupError."""
+    shape = getattr(network, "input_shape", None)  # none before it is built
+    match shape:
+        case (None, int(height), int(width), 1 | 3 as channels):
+            return height, width, channels
+    raise misfit(
+        source, "one picture as its input, of a fixed height and width, with 1 or 3 channels", f"input {shape}"
+    )
+
+
+def wrapped(source: Path, network: keras.Model, shape: tuple[int, int, int], scale: Any, labels: int) -> keras.Model:
+    """The network between uint8 RGB pictures and a probability for every label. Raises StartupError."""
+    height, width, channels = shape
+    pictures = keras.Input((height, width, 3), dtype="uint8", name="images")
+    pixels = keras.ops.cast(pictures, "float32")
+    if channels == 1:
+        pixels = keras.ops.image.rgb_to_grayscale(pixels)
+    pixels = scale(pixels)
+    try:
+        classifier = keras.Model(pictures, probabilities(source, flat(network)(pixels), labels))
+    except ValueError:  # the same name twice: from two of the networks within, or theirs and ours
+        classifier = keras.Model(pictures, probabilities(source, network(pixels), labels))
+    check_probabilities(source, network, classifier)
+    return classifier
+
+
+def probabilities(source: Path, outputs: Any, labels: int) -> Any:
+    """What a network gives -> (n, labels). Raises StartupError."""
+    scores, *others = keras.tree.flatten(outputs)
+    if scores.shape == (None, 1) and labels == 2:
+        scores = keras.ops.concatenate([1 - scores, scores], axis=-1)
+    if others or scores.shape != (None, labels):
+        found = ", ".join(str(tensor.shape) for tensor in keras.tree.flatten(outputs))
+        raise misfit(source, f"an output for each of the {labels} labels", f"output {found}")
+    return keras.layers.Identity(dtype="float32", name=PROBABILITIES)(scores)
+
+
+def flat(layer: Any) -> Callable[..., Any]:
+    """A network as a function that applies it, and networks within it, layer by layer.
+
+    That makes one graph, whose feature maps can be looked at. What is no network of layers is applied as it is.
+    """
+    if not isinstance(layer, keras.Sequential) and not hasattr(layer, "_run_through_graph"):
+        return cast(Callable[..., Any], layer)
+
+    def apply(tensor: Any, **_: Any) -> Any:  # without mask and training, which matter to no answer
+        if isinstance(layer, keras.Sequential):
+            return reduce(lambda tensor, inner: flat(inner)(tensor), layer.layers, tensor)
+        return layer._run_through_graph(tensor, flat)
+
+    return apply
+
+
+def check_probabilities(source: Path, network: keras.Model, classifier: keras.Model) -> None:
+    """Raises StartupError when the outputs are no probabilities, as the last layer tells or, without one, noise."""
+    last = network
+    while isinstance(last, keras.Model):
+        last = last.layers[-1]
+    unfit = [keras.activations.linear, *([keras.activations.sigmoid] if network.outputs[0].shape[-1] != 1 else [])]
+    noise = np.random.default_rng(0).integers(0, 256, (2, *classifier.input_shape[1:]), np.uint8)
+    scores = keras.ops.convert_to_numpy(classifier(noise, training=False))
+    add_up = np.isfinite(scores).all() and (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+    if getattr(last, "activation", None) in unfit or not add_up:
+        raise misfit(
+            source, "probabilities, which add up to 1 (the last layer with softmax, or one output with sigmoid)",
+            f"outputs like {scores[0][:3].round(2)} of {last.name}",
+        )  # fmt: skip
+
+
+def preprocessing(scale: str, channels: int = 3) -> Any:
+    """The function for a `scale`. Raises StartupError for an unknown name, or one that is for other pixels."""
+    if scale in SCALES:
+        return SCALES[scale]
+    if channels != 3:
+        raise StartupError(f"The scale {scale} is for colours; expected {', '.join(SCALES)} for 1 channel.")
+    try:
+        return find_preprocessing(find_builder(scale))
+    except StartupError as error:
+        known = f"{', '.join(SCALES)} or the name of a keras.applications model"
+        raise StartupError(f"The scale {scale!r} cannot be used: expected {known}.") from error
+
+
+def read_labels(path: Path) -> list[str]:
+    """The names in a class-index file (.json) or a text file with one per line. Raises StartupError."""
+    if path.suffix.lower() == ".json":
+        return [label.name for label in labels.read(path)]
+    try:
+        names = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, ValueError) as exc:
+        raise StartupError(f"The labels {path} cannot be read ({labels.one_line(exc)}).") from exc
+    if len(names) < 2:
+        raise StartupError(f"The labels {path} cannot be used: expected a name per line, found {len(names)}.")
+    for name in names:
+        if not name.isprintable():
+            raise StartupError(f"The labels {path} cannot be used: {name!r} is no name, as part of it cannot be shown.")
+    return names
+
+
+def misfit(source: Path, expected: str, found: str) -> StartupError:
+    return StartupError(f"The model {source} cannot be imported: expected {expected}, found {found}.")

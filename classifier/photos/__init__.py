@@ -1,0 +1,1 @@
+"""Untrusted bytes -> what a model looks at."""
