@@ -5,24 +5,24 @@ from io import BytesIO
 from flask import Flask, Response, request, send_file
 from flask_bootstrap import Bootstrap5
 
-from answers import Answers
-from api import blueprint
 from classifier.contract import Engine
 from classifier.photos.decode import READABLE
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import Uploads
-from compression import compressed
-from drain import Drain
-from examples import Examples, examples_of
-from forms import InMemoryRequest, sent_photos
-from guard import add_guard
-from health import Health
-from metrics import Metrics
-from observing import ObservedEngine, Observer
-from rendering import Rendering
-from result_pages import ResultPages
-from results import percent, readable, sentence
-from settings import Settings
+from web.api.views import blueprint
+from web.compression import compressed
+from web.middleware import Drain
+from web.ops.access import add_guard
+from web.ops.health import Health
+from web.ops.metrics import Metrics
+from web.ops.observer import ObservedEngine, Observer
+from web.pages.answers import Answers
+from web.pages.examples import Examples, examples_of
+from web.pages.outcome import percent, readable, sentence
+from web.pages.rendering import Rendering
+from web.pages.results import ResultPages
+from web.pages.upload import InMemoryRequest, sent_photos
+from web.settings import Settings
 
 SECURITY_HEADERS = {
     # data: is for Bootstrap's small icons and for the preview of a picture that is not kept.

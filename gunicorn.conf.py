@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import logs
+from web.ops import logs
 
 bind = "127.0.0.1:3000"
 workers = 1

@@ -9,14 +9,14 @@ from typing import Any
 
 from flask import Flask
 
-import logs
 from app import create_app
 from classifier.cluster.remote_engine import RemoteEngine
 from classifier.cluster.replica import load, local_engine
 from classifier.errors import NotDownloaded, StartupError
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import ROOT, Settings
+from web.ops import logs
+from web.settings import ROOT, Settings
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops, too, and does not try again and again
 

@@ -40,7 +40,7 @@ def main() -> None:
 
 def bare_model() -> Callable[[np.ndarray], np.ndarray]:
     from classifier.models import model
-    from settings import Settings
+    from web.settings import Settings
 
     settings = Settings.from_environ(os.environ)
     return model.load(settings.model, settings.weights, settings.labels)

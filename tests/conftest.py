@@ -21,7 +21,7 @@ from app import create_app
 from classifier.models.labels import Label
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import Settings
+from web.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

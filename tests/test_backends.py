@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from settings import ROOT
+from web.settings import ROOT
 
 BACKENDS = [name for name in ("tensorflow", "jax", "torch", "openvino") if find_spec(name)]
 ANSWER = """

@@ -21,7 +21,7 @@ from classifier.prediction import bulk, parts
 from classifier.prediction.parts import FORMATS, Output
 from classifier.prediction.rows import AT_ONCE, rows_of
 from classifier.serving.engine import Engine
-from settings import ROOT
+from web.settings import ROOT
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 # The command, with the toy model, which tells of every batch.

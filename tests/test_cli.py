@@ -10,7 +10,7 @@ import pytest
 from conftest import picture
 
 from classifier.cli import main
-from settings import ROOT
+from web.settings import ROOT
 
 COMMANDS = ["predict", "check", "train", "evaluate", "import", "demo"]
 HEAVY = ["tensorflow", "keras", "jax", "torch", "sklearn", "matplotlib"]

@@ -19,7 +19,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from app import create_app
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import ROOT, Settings
+from web.settings import ROOT, Settings
 
 PREFIX = "/vision"
 LABELS = list(COLOURS.values())

@@ -24,7 +24,7 @@ from classifier.cluster.replica import RemoteModel, failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
 from classifier.serving.batching import Full
-from settings import Settings
+from web.settings import Settings
 
 pytestmark = rays_warnings
 
@@ -154,13 +154,15 @@ def test_without_ray_the_site_says_in_one_sentence_what_to_install():
     assert line.startswith("Cannot start: Ray is asked for and not installed; install it with: ")
 
 
-@pytest.mark.parametrize("module", ["app", "settings", "classifier.serving.engine", "classifier.cluster.remote_engine"])
+@pytest.mark.parametrize(
+    "module", ["app", "web.settings", "classifier.serving.engine", "classifier.cluster.remote_engine"]
+)
 def test_without_ray_everything_else_works(module):
     subprocess.run([sys.executable, "-c", WITHOUT_RAY.format(module)], cwd=ROOT, check=True)
 
 
 def test_only_one_file_imports_ray():
-    files = [*ROOT.glob("*.py"), *ROOT.glob("classifier/**/*.py")]
+    files = [*ROOT.glob("*.py"), *ROOT.glob("web/**/*.py"), *ROOT.glob("classifier/**/*.py")]
     importing = [path.name for path in files if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.M)]
     assert importing == ["ray_serve.py"]
 

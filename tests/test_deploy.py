@@ -90,7 +90,7 @@ def test_nginx_accepts_its_configuration(tmp_path):
 
 
 def test_nginx_takes_as_much_as_the_site():
-    from settings import Settings
+    from web.settings import Settings
 
     config = (ROOT / "deploy" / "nginx.conf").read_text()
     assert f"client_max_body_size {Settings().max_upload_mb}m;" in config

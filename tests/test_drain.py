@@ -9,7 +9,7 @@ import pytest
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from drain import Drain
+from web.middleware import Drain
 
 
 class Sender(io.RawIOBase):

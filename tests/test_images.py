@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.photos import decode
-from settings import ROOT
+from web.settings import ROOT
 
 SIZE = (224, 224)
 ORIENTATION = 0x0112

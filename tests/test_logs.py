@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import picture, post
 
-import logs
+from web.ops import logs
 
 
 @pytest.fixture

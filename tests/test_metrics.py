@@ -10,7 +10,7 @@ from conftest import encoded, picture, post
 from prometheus_client.parser import text_string_to_metric_families
 from serving import ROOT, Site, children, running
 
-from metrics import Metrics
+from web.ops.metrics import Metrics
 
 LIME = picture("lime")
 
@@ -77,7 +77,7 @@ def test_what_is_kept_and_what_visitors_say_is_counted(client, measured):
 
 def test_memory_is_looked_up_once_a_second(monkeypatch):
     measured = Metrics()
-    monkeypatch.setattr("metrics.resident_bytes", iter([1.0, 2.0]).__next__)
+    monkeypatch.setattr("web.ops.metrics.resident_bytes", iter([1.0, 2.0]).__next__)
     told = []
     for now in (100.0, 100.9, 101.0, 101.5):
         measured.note_memory(now)

@@ -5,9 +5,8 @@ import tomllib
 
 import pytest
 
-import openapi
-import problems
-from settings import ROOT
+from web import openapi, problems
+from web.settings import ROOT
 
 METHODS = {"GET", "POST", "DELETE", "PUT", "PATCH"}
 

@@ -15,7 +15,7 @@ from test_folder import COLOURS, write_colours
 from app import create_app
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import Settings
+from web.settings import Settings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -247,7 +247,7 @@ def test_without_examples_of_its_own_a_model_has_those_of_the_site(make_site, tm
 
 
 def test_without_any_examples_there_is_no_heading_for_them(make_site, tmp_path, monkeypatch):
-    monkeypatch.setattr("examples.ROOT", tmp_path)
+    monkeypatch.setattr("web.pages.examples.ROOT", tmp_path)
     assert "Or try one of these" not in text(make_site(model=str(tmp_path)).get("/"))
 
 

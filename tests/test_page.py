@@ -17,7 +17,7 @@ from app import create_app
 from classifier.errors import Unavailable
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import ROOT, Settings
+from web.settings import ROOT, Settings
 
 ORIENTATION = 0x0112  # the EXIF tag
 ROTATED_RIGHT = 6

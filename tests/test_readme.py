@@ -2,7 +2,7 @@
 
 import re
 
-from settings import ROOT
+from web.settings import ROOT
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -3,7 +3,7 @@
 import pytest
 
 from classifier.serving.engine import Prediction
-from results import percent, printable, readable, sentence
+from web.pages.outcome import percent, printable, readable, sentence
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import scaling
 from scaling import MEASURED, VGG16_CPU, Model, Replica, Site
 
-from settings import ROOT
+from web.settings import ROOT
 
 
 def one_by_one(seconds):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from classifier.errors import StartupError
-from settings import ROOT, Settings
+from web.settings import ROOT, Settings
 
 
 def test_defaults():

@@ -19,7 +19,7 @@ from classifier.storage.feedback import Feedback
 from classifier.storage.kept import Uploads
 from classifier.storage.object_store import FileSystem, open_store
 from classifier.storage.stores import Folder, below
-from settings import Settings
+from web.settings import Settings
 
 ANSWER = {"model": "toy", "predictions": [{"index": 0, "score": 0.5}]}
 HOUR = 3600

@@ -5,11 +5,11 @@ import time
 
 from toy_site import MoodyModel
 
-import logs
 from app import create_app
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import Settings
+from web.ops import logs
+from web.settings import Settings
 
 logs.configure()
 settings = Settings.from_environ(os.environ)

@@ -10,7 +10,7 @@ from conftest import ToyModel
 from app import create_app
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import Settings
+from web.settings import Settings
 
 
 class MoodyModel(ToyModel):

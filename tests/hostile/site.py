@@ -7,7 +7,7 @@ from conftest import ToyModel
 from app import create_app
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
-from settings import Settings
+from web.settings import Settings
 
 settings = Settings.from_environ(os.environ)
 app = create_app(Engine(ToyModel()), settings, Uploads(settings.uploads))

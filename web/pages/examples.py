@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from classifier.errors import ResultNotFound
-from settings import ROOT, Settings
+from web.settings import ROOT, Settings
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_EXAMPLES = 12

@@ -11,16 +11,16 @@ from http import HTTPStatus
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-import inference_protocol
-import openapi
 from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError, Misunderstood, ResultNotFound, Unavailable, UnsupportedImage
-from inference_protocol import HEADER_LENGTH, VERSION, Asked
-from json_input import member, needed, positive, read_object
-from problems import problem
-from rendering import with_status
-from settings import Settings
-from tensors import from_base64
+from web import openapi
+from web.api import open_inference
+from web.api.json_input import member, needed, positive, read_object
+from web.api.open_inference import HEADER_LENGTH, VERSION, Asked
+from web.api.tensors import from_base64
+from web.pages.rendering import with_status
+from web.problems import problem
+from web.settings import Settings
 
 # What Flask and Werkzeug refuse by themselves; elsewhere on the site the form is the way out.
 SENTENCES = {
@@ -73,7 +73,7 @@ class Views:
 
     def model(self, name: str, version: str = VERSION) -> Response:
         self._check(name, version)
-        return jsonify(inference_protocol.metadata(self._model.name, self._model.size))
+        return jsonify(open_inference.metadata(self._model.name, self._model.size))
 
     def model_ready(self, name: str, version: str = VERSION) -> Response:
         self._check(name, version)
@@ -88,7 +88,7 @@ class Views:
             answers = self._engine.classify(asked.images, asked.top)
         else:
             answers = self._engine.classify_pixels(list(asked.pixels), asked.top)
-        content, headers = inference_protocol.answer(name, asked, all_ranked(answers))
+        content, headers = open_inference.answer(name, asked, all_ranked(answers))
         return Response(content, headers=headers)
 
     def image_classification(self, name: str) -> Response:
@@ -107,7 +107,7 @@ class Views:
     def _asked(self) -> Asked:
         body, json_length = self._body(), request.headers.get(HEADER_LENGTH)
         with self._turn():
-            return inference_protocol.read(body, json_length, self._model.size, self._settings.max_files)
+            return open_inference.read(body, json_length, self._model.size, self._settings.max_files)
 
     def _image(self) -> tuple[bytes, int | None]:
         """The image, and how many classes to list."""

@@ -6,8 +6,8 @@ from typing import IO, Any, NamedTuple
 from flask import Request
 
 from classifier.errors import NoImage, TooLarge
-from examples import Examples
-from results import printable
+from web.pages.examples import Examples
+from web.pages.outcome import printable
 
 FIELD = "fileImage"
 EXAMPLE = "example"

@@ -13,8 +13,8 @@ import numpy as np
 
 from classifier.contract import Prediction
 from classifier.errors import Misunderstood, NoImage, TooLarge
-from json_input import Object, member, needed, of_kind, positive, read_object
-from tensors import from_base64, from_numbers, packed, unpacked
+from web.api.json_input import Object, member, needed, of_kind, positive, read_object
+from web.api.tensors import from_base64, from_numbers, packed, unpacked
 
 VERSION = "1"  # of every model, as the protocol wants one
 IMAGES, PIXELS = "images", "pixels"

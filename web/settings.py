@@ -13,7 +13,7 @@ from limits import parse_many
 from classifier.errors import StartupError
 
 PREFIX = "CLASSIFIER_"
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import inflect
 
 from classifier.contract import Prediction
-from problems import Problem
+from web.problems import Problem
 
 MAX_NAME = 255
 

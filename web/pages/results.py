@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from flask import Flask, Response, jsonify, make_response, request
 
-from answers import Answers
 from classifier.contract import Engine
 from classifier.errors import Misunderstood
 from classifier.photos.overlay import overlay
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import Uploads
-from problems import wants_json
-from rendering import Rendering
+from web.pages.answers import Answers
+from web.pages.rendering import Rendering
+from web.problems import wants_json
 
 
 class ResultPages:

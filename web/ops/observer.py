@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from classifier.contract import Answer, Engine, Explanation
 from classifier.errors import ClassifierError
 from classifier.storage.kept import Uploads
-from metrics import Metrics
-from settings import Settings
+from web.ops.metrics import Metrics
+from web.settings import Settings
 
 REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 UNKNOWN = "unknown"  # the route of an address that leads nowhere

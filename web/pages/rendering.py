@@ -7,10 +7,10 @@ from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
 from classifier.contract import Facts
-from examples import Examples
-from problems import Problem, problem, wants_json
-from results import Result
-from settings import Settings
+from web.pages.examples import Examples
+from web.pages.outcome import Result
+from web.problems import Problem, problem, wants_json
+from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
 STRANGERS = (Unauthorized, SecurityError)  # they get to see nothing of the site

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from classifier.errors import Misunderstood
-from json_input import of_kind
+from web.api.json_input import of_kind
 
 LENGTH = struct.Struct("<I")  # before each element of a binary BYTES tensor
 NUMBERS: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}

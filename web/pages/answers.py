@@ -9,8 +9,8 @@ from flask import url_for
 from classifier.contract import Answer, Prediction
 from classifier.errors import ClassifierError
 from classifier.storage.kept import Uploads
-from problems import problem
-from results import Result
+from web.pages.outcome import Result
+from web.problems import problem
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from classifier.contract import Facts
-from examples import examples_of
-from forms import EXAMPLE, FIELD
-from inference_protocol import HEADER_LENGTH, IMAGES, VERSION
-from openapi_schemas import COUNT, ID, IMAGE, STRING, Schema, listed, record, ref, schemas
-from settings import Settings
+from web.api.open_inference import HEADER_LENGTH, IMAGES, VERSION
+from web.openapi_schemas import COUNT, ID, IMAGE, STRING, Schema, listed, record, ref, schemas
+from web.pages.examples import examples_of
+from web.pages.upload import EXAMPLE, FIELD
+from web.settings import Settings
 
 TITLE = "What is in this photo?"
 RELEASE = "0.1.0"

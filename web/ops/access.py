@@ -12,7 +12,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from classifier.errors import StartupError
-from settings import Settings
+from web.settings import Settings
 
 PUBLIC = {"healthy", "ready", "api.live", "api.ready"}  # the endpoints that whatever watches over the site may ask
 ASKING = {"POST"}

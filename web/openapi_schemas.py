@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from classifier.contract import Facts
-from inference_protocol import IMAGES, OUTPUTS, PIXELS, VERSION
+from web.api.open_inference import IMAGES, OUTPUTS, PIXELS, VERSION
 
 Schema = dict[str, Any]
 
