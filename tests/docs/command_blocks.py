@@ -185,10 +185,11 @@ def stop(site: subprocess.Popen[bytes]) -> None:
 
 
 def last_json(printed: str) -> Any:
-    """Return the last JSON document that begins a line."""
-    starts = [found.start() for found in re.finditer(r"^[{\[]", printed, re.M)]
-    assert starts, f"no JSON in {printed[-1000:]!r}"
-    return json.loads(printed[starts[-1] :])
+    """Return the JSON document at the end of what was printed."""
+    for found in re.finditer(r"[{\[]", printed):
+        with suppress(ValueError):
+            return json.loads(printed[found.start() :])
+    raise AssertionError(f"no JSON at the end of {printed[-1000:]!r}")
 
 
 def shape(document: Any) -> Any:
