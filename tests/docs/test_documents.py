@@ -62,6 +62,18 @@ def test_every_page_is_linked():
     assert {page for page in PAGES if page.name != "README.md"} <= linked
 
 
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name)
+def test_every_file_and_folder_it_names_exists(page):
+    for path in re.findall(r"`((?:web|classifier|tests|bench|deploy|scripts|static)/[\w./-]*)`", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_module_that_the_architecture_lists_exists():
+    for package, lines in re.findall(r"^((?:web|classifier)\S*/) .*\n((?:  .*\n)+)", ARCHITECTURE, re.M):
+        for module in re.findall(r"^  (\w+\.py) ", lines, re.M):
+            assert (ROOT / package / module).is_file(), package + module
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_is_in_the_architecture(package):
     assert re.search(rf"^{package}/ ", ARCHITECTURE, re.M)
