@@ -1,4 +1,4 @@
-# `make run` and `make test` are all a newcomer needs; the README tells the rest.
+# `make run` and `make test` are all a newcomer needs; CONTRIBUTING.md explains the rest.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
@@ -34,11 +34,11 @@ bench: install bench/.venv/installed  ## measure the site: what it adds to the b
 	$(BIN)/python bench/overhead.py
 	bench/.venv/bin/python bench/compare.py
 
-screenshots: .venv/installed-dev  ## take the README's pictures of the page again
-	$(BIN)/python docs/screenshot.py
+screenshots: .venv/installed-dev  ## take the pictures in docs/images again
+	$(BIN)/python scripts/screenshot.py
 
 examples: .venv/installed  ## draw the site's example pictures again
-	$(BIN)/python docs/draw_examples.py
+	$(BIN)/python scripts/draw_examples.py
 
 lighthouse: .venv/installed-dev  ## what Lighthouse (by npx) says of the home and result pages
 	$(BIN)/python bench/lighthouse.py

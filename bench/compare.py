@@ -2,13 +2,15 @@
 
 All serve VGG16 with the same weights to the same photos on this machine. Closed-loop clients: each sends its
 next photo when it has the answer to the last, over the same connection where the server keeps it. What is
-compared are ratios within this run; the median of the rounds is shown. Writes docs/bench.md and docs/bench.svg.
+compared are ratios within this run; the median of the rounds is shown. Writes the table in docs/performance.md and
+docs/images/bench.svg.
 """
 
 import contextlib
 import json
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
@@ -234,7 +236,7 @@ def tree(pid: int) -> list[int]:
 
 
 def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
-    """docs/bench.md: a table of rates with their ratios to the bare engine, and of times."""
+    """Replace the table in docs/performance.md: rates with their ratios to the bare engine, and times."""
     head = (
         "| | "
         + " | ".join(f"{c} client{'s' * (c > 1)}" for c in REQUESTS)
@@ -251,15 +253,17 @@ def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
         lines.append(f"| {system.name} | {cells} | {p50:.2f} / {p95:.2f} / {p99:.2f} "
                      f"| {system.memory_mb / 1000:.2f} GB | {system.started_in_s:.0f} s |")  # fmt: skip
     note = (
-        f"Photos a second, in brackets as a share of the bare engine. {date.today():%d %B %Y}, {os.cpu_count()} cores "
-        f"({platform.machine()}), no GPU; VGG16, median of {ROUNDS} interleaved rounds. Made by `make bench`.\n"
+        f"Photos per second, in brackets as a share of the bare engine. {date.today():%d %B %Y}, {os.cpu_count()} "
+        f"cores ({platform.machine()}), no GPU; VGG16, median of {ROUNDS} interleaved rounds. Made by `make bench`.\n"
     )
-    (ROOT / "docs" / "bench.md").write_text("\n".join([note, *lines]) + "\n")
+    page = ROOT / "docs" / "performance.md"
+    before, _, after = re.split(r"(?s)(?<=<!-- bench -->\n)(.*)(?=<!-- /bench -->)", page.read_text())
+    page.write_text(before + "\n".join([note, *lines]) + "\n" + after)
     print("\n".join(lines))
 
 
 def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
-    """docs/bench.svg: photos a second by the number of clients."""
+    """docs/images/bench.svg: photos per second by the number of clients."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -276,9 +280,9 @@ def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
             axes.hlines(bare[precision][clients], x - width / 2, x + 0.8 - width / 2, "black", style, linewidth=1,
                         label=f"bare engine, {precision}" if x == 0 else None)  # fmt: skip
     axes.set_xticks([x + 0.4 - width / 2 for x in range(len(REQUESTS))], [f"{c} clients" for c in REQUESTS])
-    axes.set_ylabel("photos a second")
+    axes.set_ylabel("photos per second")
     axes.legend(fontsize="small", ncols=2)
-    figure.savefig(ROOT / "docs" / "bench.svg")
+    figure.savefig(ROOT / "docs" / "images" / "bench.svg")
 
 
 if __name__ == "__main__":

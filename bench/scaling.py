@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from classifier.serving.admission import LET_IN_S
 
-WEB_S = 0.007  # of a core for a photo of 117 kB: HTTP, decoding, preview, page (README.md, measured)
+WEB_S = 0.007  # of a core for a photo of 117 kB: HTTP, decoding, preview, page (docs/performance.md)
 TIMEOUT_S = 30
 
 
@@ -44,7 +44,7 @@ class Model:
         return self.seconds[at - 1] + (self.seconds[at] - self.seconds[at - 1]) * (n - low) / (high - low)
 
 
-# README.md, "Measured": a photo alone, and by 4, 8, 16 on 2 cores.
+# docs/performance.md: a photo alone, and by 4, 8, 16 on 2 cores.
 VGG16_CPU = Model("VGG16, 2 cores, float32", (1, 4, 8, 16), (0.155, 4 * 0.142, 8 * 0.140, 16 * 0.137))
 VGG16_BF16 = Model("VGG16, 2 cores, bfloat16", (1, 16), (0.084, 16 * 0.069))
 # Computed, not measured: 31 GFLOP a photo at 30 of an L4's 121 TFLOP/s, 5 ms to start a batch.
@@ -128,7 +128,7 @@ class Site:
         return self._run(arrive, 1, seconds, warm_s)
 
     def closed(self, clients: int, seconds: float, warm_s: float) -> Outcome:
-        """So many clients, each of which asks again as soon as it is answered, as in docs/bench.md."""
+        """So many clients, each of which asks again as soon as it is answered, as in docs/performance.md."""
         self._answered = lambda arrived: self._arrive()
         return self._run(self._arrive, clients, seconds, warm_s)
 
@@ -200,7 +200,7 @@ class Site:
         self._at(seconds, done)
 
 
-MEASURED = {1: (5.95, None), 8: (6.77, None), 32: (6.95, 4.57)}  # docs/bench.md: photos a second, p50
+MEASURED = {1: (5.95, None), 8: (6.77, None), 32: (6.95, 4.57)}  # docs/performance.md: photos per second, p50
 PLANS = (  # (photos a second, model, replicas, web cores, seconds to look at)
     (10, VGG16_CPU, 2, 1, 2000),
     (10, VGG16_CPU, 3, 1, 2000),

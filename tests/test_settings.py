@@ -1,4 +1,4 @@
-"""The settings are one table: parsed strictly, and told in the README as they are."""
+"""The settings are one table: parsed strictly, and documented as they are."""
 
 import re
 from dataclasses import fields
@@ -51,6 +51,8 @@ def test_a_misspelt_name_is_warned_about(caplog):
     assert "CLASSIFIER_MODLE is no setting (did you mean CLASSIFIER_MODEL?)" in caplog.text
 
 
-def test_the_readme_has_the_same_table():
-    rows = re.findall(r"^\| `CLASSIFIER_(\w+)` \| `(.*?)` \| (.*) \|$", Path(ROOT, "README.md").read_text(), re.M)
+def test_the_documentation_has_the_same_table():
+    rows = re.findall(
+        r"^\| `CLASSIFIER_(\w+)` \| `(.*?)` \| (.*) \|$", Path(ROOT, "docs", "configuration.md").read_text(), re.M
+    )
     assert rows == [(row.name.upper(), row.metadata["shown"], row.metadata["help"]) for row in fields(Settings)]

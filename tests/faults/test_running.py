@@ -1,4 +1,4 @@
-"""Faults around a running site: what it does then, and that it comes back. docs/faults.md has the table."""
+"""Faults around a running site: what it does then, and that it comes back. docs/operations.md has the table."""
 
 import fcntl
 import json

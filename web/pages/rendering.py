@@ -27,7 +27,7 @@ class Rendering:
         labels = [label.name for label in model.labels]
         self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # of what a photo may show instead
         # One page at a time: the photos of a batch are answered together, and threads that render at once only fight
-        # for the interpreter, which cost 2 % of the photos from 32 clients (README, Measured).
+        # for the interpreter, which cost 2 % of the photos from 32 clients (docs/performance.md).
         self._turn = threading.Lock()
 
     def failed(self, error: Exception) -> Response:

@@ -1,6 +1,6 @@
-"""Take the README's pictures of the page again: `make screenshots`, with CLASSIFIER_* set to a model with real weights.
+"""Take the pictures in docs/images again: `make screenshots`, with CLASSIFIER_* set to a model with real weights.
 
-The photos are those that docs/draw_examples.py draws.
+The photos are the ones that scripts/draw_examples.py draws.
 """
 
 import shutil
@@ -10,9 +10,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-DOCS = Path(__file__).resolve().parent
-EXAMPLES = DOCS.parent / "static" / "examples"
-sys.path.insert(0, str(DOCS.parent / "bench"))
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+EXAMPLES = ROOT / "static" / "examples"
+sys.path.insert(0, str(ROOT / "bench"))
 from serving import running  # noqa: E402  (bench/ is no package)
 
 
@@ -57,7 +58,7 @@ def explained(page: Page) -> Page:
 
 
 def take(name: str, page: Page) -> None:
-    page.screenshot(path=DOCS / f"{name}.png", full_page=True)
+    page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
     page.close()
 
 
