@@ -11,8 +11,9 @@ from flask import Flask
 
 from app import create_app
 from classifier.cluster.remote_engine import RemoteEngine
-from classifier.cluster.replica import load, local_engine
+from classifier.cluster.replica import local_engine
 from classifier.errors import NotDownloaded, StartupError
+from classifier.models import load
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
 from web.ops import logs

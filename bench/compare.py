@@ -161,9 +161,10 @@ def wait_for_answer(system: System, process: subprocess.Popen[bytes], photo: byt
 
 
 def bare_engine(weights: Path, precision: str) -> Callable[[np.ndarray], np.ndarray]:
-    from classifier.models import model
 
-    return model.load("vgg16", str(weights), weights.with_name("labels.json"), precision)
+    from classifier.models import loading
+
+    return loading.load("vgg16", str(weights), weights.with_name("labels.json"), precision)
 
 
 def bare_rate(model: Callable[[np.ndarray], np.ndarray], batch: int, count: int) -> float:

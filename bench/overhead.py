@@ -39,11 +39,11 @@ def main() -> None:
 
 
 def bare_model() -> Callable[[np.ndarray], np.ndarray]:
-    from classifier.models import model
+    from classifier.models import loading
     from web.settings import Settings
 
     settings = Settings.from_environ(os.environ)
-    return model.load(settings.model, settings.weights, settings.labels)
+    return loading.load(settings.model, settings.weights, settings.labels)
 
 
 def in_turns(*functions: Callable[[], object]) -> list[float]:

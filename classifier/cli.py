@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import ClassifierError, DataError
+from classifier.prediction import output
 from classifier.training.commands import add_check, add_demo, add_evaluate, add_train
 from classifier.training.options import number
 
@@ -98,12 +99,12 @@ def run_predict(args: argparse.Namespace) -> int:
     from classifier.prediction import rows
 
     files = rows.find(args.paths)  # before TensorFlow and the model are loaded, which takes its time
-    from classifier.models.model import load
+    from classifier.models.loading import load
     from classifier.serving.engine import Engine
 
     model = load(args.model, args.weights, args.labels and Path(args.labels), args.precision)
     engine = Engine(model, resize=model.resize or args.resize, top=args.top, timeout_s=3600)
-    failed = rows.run(engine, files, args.format or "table")
+    failed = output.run(engine, files, args.format or "table")
     engine.close()
     return FAILED if failed else 0
 
@@ -117,7 +118,7 @@ def run_bulk(args: argparse.Namespace) -> int:
     bulk.parts_of(args.output)
     if args.engine == "ray":
         ray_data.cluster()  # tells what to install, before the model is loaded
-    from classifier.models.model import load
+    from classifier.models.loading import load
     from classifier.serving.engine import Engine
 
     loads = partial(load, args.model, args.weights, args.labels and Path(args.labels), args.precision)

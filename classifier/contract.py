@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from classifier.errors import ClassifierError
-from classifier.models.labels import Label
+
+
+class Label(NamedTuple):
+    """One class: its WordNet id ("" where it has none) and its name as `decode_predictions` spells it."""
+
+    wnid: str
+    name: str
+
+
+Resize = Literal["crop", "stretch"]
 
 
 class Facts(Protocol):

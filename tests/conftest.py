@@ -18,7 +18,7 @@ from PIL import Image
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
-from classifier.models.labels import Label
+from classifier.contract import Label
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
 from web.settings import Settings

@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError
 import pytest
 from serving import run_together
 
-from classifier.serving.batching import Batcher, Closed, Expired, Full
-from classifier.serving.pace import Pace
+from classifier.serving.admission import Closed, Expired, Full, Pace
+from classifier.serving.batching import Batcher
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
 FOREVER = 3600

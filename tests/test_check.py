@@ -10,10 +10,11 @@ import pytest
 from conftest import SHARED, encoded, needs_shared, picture
 from PIL import Image
 
-from classifier.dataset import check
+from classifier.dataset import duplicates
 from classifier.dataset.check import as_text, inspect, problems, warnings
 from classifier.dataset.contact_sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
-from classifier.dataset.reading import Photo, find, read, without_duplicates
+from classifier.dataset.duplicates import without_duplicates
+from classifier.dataset.reading import Photo, find, read
 from classifier.dataset.split import split
 from classifier.errors import DataError
 
@@ -178,8 +179,8 @@ def test_an_altered_copy_of_a_real_photo_is_found_and_no_other(copy):
     photos = [photo for label in range(5) for photo in find(SHARED / "flowers")[1] if photo.label == label][::5]
     originals = [Image.open(photo.path).convert("RGB") for photo in photos]
     looks = [*originals, *(Image.open(io.BytesIO(copy(image))).convert("RGB") for image in originals)]
-    hashes = np.frombuffer(b"".join(map(check.difference_hash, looks)), np.uint64).reshape(-1, 4)
-    groups = check.linked(hashes)
+    hashes = np.frombuffer(b"".join(map(duplicates.difference_hash, looks)), np.uint64).reshape(-1, 4)
+    groups = duplicates.linked(hashes)
     assert len(set(groups[: len(photos)])) == len(photos)
     assert (groups[: len(photos)] == groups[len(photos) :]).mean() > 0.98
 
@@ -215,7 +216,7 @@ def test_linked_hashes_are_those_that_are_near_pair_by_pair():
     flips = rng.random((40, 256)) < rng.uniform(0, 0.1, (40, 1))
     bits = np.concatenate([bits, bits[:40] ^ flips, ~bits[:5]])
     hashes = np.packbits(bits, axis=1).view(np.uint64)
-    groups, pairs = check.linked(hashes), near_by_hand(hashes)
+    groups, pairs = duplicates.linked(hashes), near_by_hand(hashes)
     linked = {(i, j) for i, j in combinations(range(len(bits)), 2) if groups[i] == groups[j]}
     assert 10 < len(pairs) < 40
     assert linked == pairs  # each has one near copy at most, so nothing is linked by way of others
@@ -229,18 +230,18 @@ def test_what_is_near_by_way_of_another_is_linked_across_chunks():
     others = [rng.random(256) < 0.5 for _ in range(30)]
     order = rng.permutation(71)
     hashes = np.packbits(np.array([*chain, *others])[order], axis=1).view(np.uint64)
-    groups = check.linked(hashes)[np.argsort(order)]
+    groups = duplicates.linked(hashes)[np.argsort(order)]
     assert len(set(groups[:41])) == 1
     assert len(set(groups)) == 31
 
 
 def test_hashes_that_differ_in_every_bit_are_not_near():
     bits = np.random.default_rng(0).random((1, 256)) < 0.5
-    assert len(set(check.linked(np.packbits(np.concatenate([bits, ~bits]), axis=1).view(np.uint64)))) == 2
+    assert len(set(duplicates.linked(np.packbits(np.concatenate([bits, ~bits]), axis=1).view(np.uint64)))) == 2
 
 
 def test_no_hashes_link_to_nothing():
-    assert len(check.linked(np.zeros((0, 4), np.uint64))) == 0
+    assert len(duplicates.linked(np.zeros((0, 4), np.uint64))) == 0
 
 
 def test_tiny_and_uneven_classes_are_told(folder):

@@ -17,13 +17,12 @@ from held_model import HeldModel
 from ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
 from serving import ROOT, running
 
-from classifier.cluster import asking
-from classifier.cluster.asking import Gone
-from classifier.cluster.remote_engine import SILENT_S, RemoteEngine
+from classifier.cluster import remote_engine
+from classifier.cluster.remote_engine import SILENT_S, Gone, RemoteEngine
 from classifier.cluster.replica import RemoteModel, failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
-from classifier.serving.batching import Full
+from classifier.serving.admission import Full
 from web.settings import Settings
 
 pytestmark = rays_warnings
@@ -66,7 +65,7 @@ class Said:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(asking, "PAUSE_S", 0.001)
+    monkeypatch.setattr(remote_engine, "PAUSE_S", 0.001)
 
 
 def test_a_photo_whose_replica_dies_goes_to_another_with_the_time_that_is_left():
@@ -82,7 +81,7 @@ def test_a_photo_that_kills_every_replica_is_given_up():
     replicas = Replicas(*[Gone] * 99)
     (error,) = RemoteEngine(replicas).classify([b"photo"])
     assert isinstance(error, Unavailable)
-    assert len(replicas.asked) == asking.TRIES
+    assert len(replicas.asked) == remote_engine.TRIES
 
 
 def test_no_time_is_left_for_another_try():
@@ -331,14 +330,13 @@ def ends_in_order(site, folder):
 @pytest.mark.tensorflow
 def test_a_real_model_answers_as_it_does_here():
     from classifier.cluster.ray_serve import ServeReplicas, serve
-    from classifier.cluster.replica import load
-    from classifier.models import model
+    from classifier.models import load
     from classifier.serving.engine import Engine
 
     started_cluster()
     of_model = ("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
     photos = [path.read_bytes() for path in sorted((SHARED / "photos").iterdir())[:8]]
-    here, there = Engine(model.load(*of_model)), RemoteEngine(ServeReplicas(partial(load, *of_model), name="real"))
+    here, there = Engine(load(*of_model)), RemoteEngine(ServeReplicas(partial(load, *of_model), name="real"))
     try:
         for expected, answer in zip(here.classify(photos), there.classify(photos), strict=True):
             assert [p.index for p in answer.predictions] == [p.index for p in expected.predictions]

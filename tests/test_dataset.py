@@ -8,10 +8,10 @@ import pytest
 from conftest import encoded, picture, textured
 from PIL import Image
 
-from classifier.dataset import reading
-from classifier.dataset.reading import find, read, without_duplicates
+from classifier.dataset.duplicates import without_duplicates
+from classifier.dataset.reading import find, read
 from classifier.errors import DataError
-from classifier.photos import decode
+from classifier.photos import decode, fit
 
 SIZE = (24, 32)
 
@@ -185,7 +185,7 @@ def test_pixels_are_those_of_serving_and_stay_beside_their_labels(mixed, resize)
     assert found.take(np.arange(6)).shape == (6, *SIZE, 3)
     for i, photo in enumerate(found.photos):
         data = photo.path.read_bytes()
-        expected = decode.to_pixels(decode.read(data, SIZE, resize), SIZE, resize)
+        expected = fit.to_pixels(decode.read(data, SIZE, resize), SIZE, resize)
         np.testing.assert_array_equal(found.take(np.array([i]))[0], expected, photo.path.name)
         assert found.digests[i] == hashlib.sha256(data).hexdigest()
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_read_is_rejected_with_a_reason(mixed):
 
 
 def test_too_large_a_file_a_pipe_and_a_dead_link_are_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BYTES", 1000)
+    monkeypatch.setattr("classifier.photos.files.MAX_BYTES", 1000)
     put(tmp_path, a__large=picture() + bytes(2000), b__good=picture(size=(8, 8)))
     (tmp_path / "a" / "link.jpg").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "b" / "pipe.jpg")
@@ -227,7 +227,7 @@ def test_a_subset_keeps_pixels_labels_and_digests_together(mixed):
 def kept(folder):
     found = without_duplicates(read(folder, SIZE))
     for i, photo in enumerate(found.photos):
-        expected = decode.to_pixels(decode.read(photo.path.read_bytes(), SIZE), SIZE)
+        expected = fit.to_pixels(decode.read(photo.path.read_bytes(), SIZE), SIZE)
         np.testing.assert_array_equal(found.take(np.array([i]))[0], expected)
     names = [photo.path.relative_to(folder).as_posix() for photo in found.photos]
     return names, {path.relative_to(folder).as_posix(): reason for path, reason in found.rejected}

@@ -15,7 +15,7 @@ from classifier import cli
 from classifier.errors import DataError, StartupError
 from classifier.evaluation.evaluate import evaluate
 from classifier.models import folder
-from classifier.photos import decode
+from classifier.photos import decode, fit
 
 pytestmark = pytest.mark.tensorflow
 
@@ -43,7 +43,7 @@ def colours(pristine, tmp_path):
 
 def by_hand(path):
     """The model in numpy: probabilities (3,) of a photo."""
-    photo = decode.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
+    photo = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
     logits = photo.mean(axis=(0, 1), dtype=float)[::-1] / 32
     return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from classifier import atomic
 from classifier.errors import StartupError
 
 pytestmark = pytest.mark.tensorflow
@@ -56,10 +57,11 @@ def edited(path: Path, **changes) -> Path:
 
 
 def refused(path: Path) -> str:
-    from classifier.models import model
+
+    from classifier.models import loading
 
     with pytest.raises(StartupError) as raised:
-        model.load(str(path))
+        loading.load(str(path))
     message = str(raised.value)
     assert message.startswith(f"The model folder {path} cannot be used: ")
     assert "\n" not in message
@@ -68,6 +70,7 @@ def refused(path: Path) -> str:
 
 
 def test_what_was_written_is_read(original):
+
     from classifier.models import folder
 
     network, card = folder.read(original)
@@ -156,9 +159,9 @@ def test_a_card_that_is_none(own, content):
 
 def test_labels_may_be_renamed_and_then_mean_what_the_card_says(own):
     """Only the network is sealed: names are for people to correct."""
-    from classifier.models import model
+    from classifier.models import loading
 
-    ours = model.load(str(edited(own, labels=["rosso", "verde", "blu"])))
+    ours = loading.load(str(edited(own, labels=["rosso", "verde", "blu"])))
     assert [label.name for label in ours.labels] == ["rosso", "verde", "blu"]
 
 
@@ -181,6 +184,7 @@ def old(tmp_path):
 
 
 def test_a_new_folder_is_put_in_place_with_those_above_it(tmp_path):
+
     from classifier.models import folder
 
     with folder.replaced(tmp_path / "a" / "b" / "mine") as part:
@@ -193,10 +197,11 @@ def test_a_new_folder_is_put_in_place_with_those_above_it(tmp_path):
 
 @pytest.mark.parametrize("system", ["with renameat2", "without"])
 def test_an_old_folder_is_replaced_as_a_whole(old, monkeypatch, system):
+
     from classifier.models import folder
 
     if system == "without":
-        monkeypatch.setattr(folder.ctypes, "CDLL", lambda name: object())
+        monkeypatch.setattr(atomic.ctypes, "CDLL", lambda name: object())
     with folder.replaced(old) as part:
         fill(part)
         assert (old / "model.json").read_text() == "old"
@@ -219,6 +224,7 @@ def test_the_name_is_never_without_a_folder(old, monkeypatch):
 @pytest.mark.parametrize("error", [StartupError, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("there", [True, False])
 def test_after_an_error_all_is_as_it_was(old, error, there):
+
     from classifier.models import folder
 
     target = old if there else old.with_name("other")
@@ -235,10 +241,11 @@ def test_after_an_error_all_is_as_it_was(old, error, there):
 
 
 def test_an_old_folder_comes_back_when_the_new_one_cannot_take_its_place(old, monkeypatch):
+
     from classifier.models import folder
 
     rename = Path.rename
-    monkeypatch.setattr(folder, "exchanged", lambda one, other: False)
+    monkeypatch.setattr(atomic, "exchanged", lambda one, other: False)
     monkeypatch.setattr(
         Path, "rename", lambda path, target: os.listdir("/nowhere") if ".part" in path.name else rename(path, target)
     )
@@ -262,6 +269,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
 
 def test_a_file_is_left_alone(tmp_path):
+
     from classifier.models import folder
 
     (tmp_path / "mine").write_text("mine")
@@ -274,6 +282,7 @@ def test_a_file_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("output", ["mine", "mine/", "./mine/.", "mine/../mine"])
 def test_an_empty_folder_is_free_however_it_is_written(tmp_path, monkeypatch, output):
+
     from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
@@ -285,6 +294,7 @@ def test_an_empty_folder_is_free_however_it_is_written(tmp_path, monkeypatch, ou
 
 
 def test_the_folder_one_is_in_can_be_the_output(tmp_path, monkeypatch):
+
     from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
@@ -297,6 +307,7 @@ def test_the_folder_one_is_in_can_be_the_output(tmp_path, monkeypatch):
 
 
 def test_a_link_stays_a_link(old):
+
     from classifier.models import folder
 
     link = old.parent / "current"

@@ -12,7 +12,7 @@ from conftest import encoded, textured
 from PIL import Image
 
 from classifier.errors import ClassifierError
-from classifier.photos import decode
+from classifier.photos import decode, fit
 
 # What the site does, too (see images.py); here pytest would make errors of Pillow's warnings.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -128,8 +128,8 @@ def is_answered(data: bytes) -> bool:
         image = decode.read(data)
     except ClassifierError:
         return False
-    assert decode.to_pixels(image, (224, 224)).shape == (224, 224, 3)
-    assert decode.to_preview(image).startswith(b"\xff\xd8")
+    assert fit.to_pixels(image, (224, 224)).shape == (224, 224, 3)
+    assert fit.to_preview(image).startswith(b"\xff\xd8")
     return True
 
 

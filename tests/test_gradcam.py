@@ -5,7 +5,7 @@ import pytest
 from conftest import SHARED, needs_shared
 
 from classifier.errors import NotExplainable
-from classifier.photos import decode
+from classifier.photos import decode, fit
 
 pytestmark = pytest.mark.tensorflow
 
@@ -87,7 +87,7 @@ def test_a_network_without_a_map_says_so(keras):
 )
 def test_the_last_map_of_well_known_models_is_found(keras, name, shape):
     from classifier.models.gradcam import last_feature_map
-    from classifier.models.model import assemble
+    from classifier.models.loading import assemble
     from classifier.models.weights import unset
 
     with unset():
@@ -98,13 +98,15 @@ def test_the_last_map_of_well_known_models_is_found(keras, name, shape):
 @needs_shared
 def test_blanking_what_is_hot_costs_more_than_blanking_at_random():
     """The deletion test: a fifth of the picture, over all photos."""
-    from classifier.models import model
+    from classifier.models import loading
 
-    network = model.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
+    network = loading.load(
+        "mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
+    )
     random = np.random.default_rng(0)
     drops = []
     for path in sorted((SHARED / "photos").iterdir()):
-        pixels = decode.to_pixels(decode.read(path.read_bytes()), (224, 224))
+        pixels = fit.to_pixels(decode.read(path.read_bytes()), (224, 224))
         scores = network(pixels[np.newaxis])[0]
         best = int(scores.argmax())
         order = np.argsort(-network.explain(pixels, best).ravel())

@@ -15,7 +15,7 @@ from hostile.images import BUGS, chunk, progressive, webp
 from PIL import Image, ImageOps
 
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
-from classifier.photos import decode
+from classifier.photos import decode, fit
 from web.settings import ROOT
 
 SIZE = (224, 224)
@@ -41,16 +41,16 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (256, 256), (640, 480), (100, 60), (2000, 300)])
 def test_crop_equals_resizing_and_cutting_by_hand(size):
     image = textured(size)
-    ours = decode.to_pixels(decode.read(encoded(image)), SIZE)
+    ours = fit.to_pixels(decode.read(encoded(image)), SIZE)
     assert ours.shape == (224, 224, 3)
     assert ours.dtype == np.uint8
     assert difference(ours, crop_oracle(image)) < 1.0
-    assert difference(ours, decode.to_pixels(image, SIZE, "stretch")) > 5 or size[0] == size[1]
+    assert difference(ours, fit.to_pixels(image, SIZE, "stretch")) > 5 or size[0] == size[1]
 
 
 @pytest.mark.parametrize("size", [(299, 299), (331, 331), (240, 240)])
 def test_crop_keeps_its_proportions_at_other_sizes(size):
-    ours = decode.to_pixels(textured((800, 600)), size)
+    ours = fit.to_pixels(textured((800, 600)), size)
     # The oracle cuts at whole pixels: up to half of one off.
     assert difference(ours, crop_oracle(textured((800, 600)), size[0])) < 2.0
 
@@ -62,21 +62,21 @@ def test_stretch_equals_keras_load_img_pixel_for_pixel(tmp_path, format):
 
     path = tmp_path / "photo"
     path.write_bytes(encoded(textured((1500, 1001)), format))
-    ours = decode.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
+    ours = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
     np.testing.assert_array_equal(ours, np.asarray(load_img(path, target_size=SIZE)))
 
 
 @pytest.mark.parametrize("resize", ["crop", "stretch"])
 def test_eight_exif_orientations_of_one_picture_give_one_answer(resize):
     upright = textured((500, 375))
-    expected = decode.to_pixels(upright, SIZE, resize)
+    expected = fit.to_pixels(upright, SIZE, resize)
     turned_back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that a viewer undoes
     for orientation, method in turned_back.items():
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
         stored = upright if method is None else upright.transpose(Image.Transpose(method))
         data = encoded(stored, "PNG", exif=exif)
-        np.testing.assert_array_equal(decode.to_pixels(decode.read(data, SIZE, resize), SIZE, resize), expected)
+        np.testing.assert_array_equal(fit.to_pixels(decode.read(data, SIZE, resize), SIZE, resize), expected)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow says so and goes on, as we want it to
@@ -144,7 +144,7 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale_with_the_same_answer():
     data = encoded(photo, "JPEG", quality=95)
     reduced = decode.read(data)
     assert reduced.size == (1200, 900)
-    assert difference(decode.to_pixels(reduced, SIZE), crop_oracle(photo)) < 1.5
+    assert difference(fit.to_pixels(reduced, SIZE), crop_oracle(photo)) < 1.5
     assert decode.read(data, resize="stretch").size == photo.size
 
 
@@ -152,7 +152,7 @@ def test_the_preview_is_a_small_jpeg_without_metadata():
     exif = Image.Exif()
     exif[0x010E] = "secret description"
     data = encoded(textured((3000, 1000)), "JPEG", exif=exif, comment=b"secret comment", icc_profile=b"secret profile")
-    preview = decode.to_preview(decode.read(data))
+    preview = fit.to_preview(decode.read(data))
     shown = Image.open(io.BytesIO(preview))
     assert shown.format == "JPEG"
     assert max(shown.size) == 1024
@@ -200,7 +200,7 @@ def test_a_large_image_of_any_mode_gives_the_answer_of_a_small_one(mode):
     exif = Image.Exif()
     exif[ORIENTATION] = 3
     data = encoded(large, "TIFF" if mode in ("CMYK", "F") else "PNG", exif=exif)
-    ours = decode.to_pixels(decode.read(data), SIZE)
+    ours = fit.to_pixels(decode.read(data), SIZE)
     seen = {"F": ImageOps.autocontrast(grey), "I;16": grey}.get(mode, large)
     assert difference(ours, crop_oracle(seen.convert("RGB"))[::-1, ::-1]) < 4
 

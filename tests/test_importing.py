@@ -63,14 +63,14 @@ def labels(tmp_path):
 @pytest.fixture
 def imported(tmp_path, labels):
     """Saves a network, imports it and loads the folder: (Model, Card)."""
+    from classifier.models import loading
 
     def do(network, count=3, format="keras", **options):
-        from classifier.models import model
         from classifier.models.importing import import_model
 
         network.save(tmp_path / f"theirs.{format}")
         card = import_model(tmp_path / f"theirs.{format}", labels(count), tmp_path / "ours", **options)
-        return model.load(str(tmp_path / "ours")), card
+        return loading.load(str(tmp_path / "ours")), card
 
     return do
 
@@ -176,10 +176,11 @@ def test_one_channel_is_given_greyscale(imported):
 
 
 def test_an_imported_model_runs_in_reduced_precision(imported, tmp_path):
-    from classifier.models import model
+
+    from classifier.models import loading
 
     full, _ = imported(functional())
-    low = model.load(str(tmp_path / "ours"), precision="bfloat16")
+    low = loading.load(str(tmp_path / "ours"), precision="bfloat16")
     assert low.precision == "bfloat16"
     np.testing.assert_allclose(low(PIXELS), full(PIXELS), atol=0.05)
 
@@ -270,13 +271,13 @@ def test_python_code_in_a_model_is_never_run(refused, tmp_path, how, format):
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
 def test_python_code_in_a_model_folder_is_never_run(tmp_path):
-    from classifier.models import folder, model
+    from classifier.models import folder, loading
 
     (tmp_path / "ours").mkdir()
     folder.write(tmp_path / "ours", written(tmp_path, "lambda"), folder.Card(labels=["a", "b", "c"], size=(SIDE, SIDE)))
     (tmp_path / "ran").unlink(missing_ok=True)
     with pytest.raises(StartupError, match="it holds Python code of its own"):
-        model.load(str(tmp_path / "ours"))
+        loading.load(str(tmp_path / "ours"))
     assert not (tmp_path / "ran").exists()
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from conftest import SHARED, encoded, needs_shared, textured
 
+from classifier.contract import Label
 from classifier.errors import StartupError
-from classifier.models.labels import Label
-from classifier.photos import decode
+from classifier.photos import decode, fit
 from classifier.serving.engine import Engine
 
 pytestmark = pytest.mark.tensorflow
@@ -90,15 +90,15 @@ def photos(tmp_path_factory):
 def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout):
     from keras.applications.vgg16 import preprocess_input
 
-    from classifier.models import model
+    from classifier.models import loading
 
     if layout == "legacy":
         path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     else:
         path = tmp_path / "vgg16.weights.h5"
         vgg16.save_weights(path)
-    ours = model.load("vgg16", str(path), labels_path)
-    pixels = [decode.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
+    ours = loading.load("vgg16", str(path), labels_path)
+    pixels = [fit.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
     expected = by_hand(vgg16, preprocess_input, photos)
     assert expected.max() > 0.02  # far from uniform
     assert abs(expected[0] - expected[1]).max() > 1e-3
@@ -106,9 +106,10 @@ def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout
 
 
 def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tmp_path):
-    from classifier.models import model
 
-    ours = model.load("mobilenet_v2", "random", labels_path)
+    from classifier.models import loading
+
+    ours = loading.load("mobilenet_v2", "random", labels_path)
     pixels = np.random.default_rng(0).integers(0, 256, (19, *SIZE, 3), dtype=np.uint8)
     single = np.concatenate([ours(pixel[np.newaxis]) for pixel in pixels])
     assert single.dtype == np.float32
@@ -141,18 +142,19 @@ def test_nothing_is_traced_after_the_warm_up(labels_path):
 def test_the_graph_is_flat_and_takes_bytes():
     import keras
 
-    from classifier.models import model
+    from classifier.models import loading
 
-    network = model.build("mobilenet_v2", "random", 12)
+    network = loading.build("mobilenet_v2", "random", 12)
     assert network.inputs[0].dtype == "uint8"
     assert network.output_shape == (None, 12)
     assert not [layer for layer in network.layers if isinstance(layer, keras.Model)]
 
 
 def test_random_weights_are_the_same_at_every_start():
-    from classifier.models import model
 
-    first, second = (model.build("mobilenet_v2", "random", 12).get_weights() for _ in range(2))
+    from classifier.models import loading
+
+    first, second = (loading.build("mobilenet_v2", "random", 12).get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert all(kernel.any() for kernel in first if kernel.ndim > 1)
 
@@ -194,21 +196,22 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
 def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     import keras
 
-    from classifier.models import model, weights
+    from classifier.models import loading, weights
 
-    ours = model.load("efficientnet_b0", "random", labels_path)
+    ours = loading.load("efficientnet_b0", "random", labels_path)
     reference = keras.applications.EfficientNetB0(weights=None)
-    weights.randomise(reference, model.SEED)
+    weights.randomise(reference, loading.SEED)
     pixels = np.stack([np.asarray(textured(SIZE))] * 2)
     np.testing.assert_allclose(ours(pixels), np.asarray(reference(pixels.astype("float32"))), atol=1e-5)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
 def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
-    from classifier.models import model
 
-    full = model.load("vgg16", "random", labels_path)
-    low = model.load("vgg16", "random", labels_path, precision)
+    from classifier.models import loading
+
+    full = loading.load("vgg16", "random", labels_path)
+    low = loading.load("vgg16", "random", labels_path, precision)
     assert (full.precision, low.precision) == ("float32", precision)
     pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
     expected, ours = full(pixels), low(pixels)
@@ -231,11 +234,14 @@ def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
 @needs_shared
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_reduced_precision_gives_real_names_too(precision):
-    from classifier.models import model
+
+    from classifier.models import loading
 
     weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
     files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
-    full, low = (Engine(model.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision))
+    full, low = (
+        Engine(loading.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision)
+    )
     pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
     assert sum(a.index == b.index for a, b in pairs) >= 23
     assert max(abs(a.score - b.score) for a, b in pairs if a.index == b.index) < 0.18
@@ -243,9 +249,10 @@ def test_reduced_precision_gives_real_names_too(precision):
 
 @needs_shared
 def test_real_weights_give_real_names():
-    from classifier.models import model
 
-    ours = model.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
+    from classifier.models import loading
+
+    ours = loading.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
     files = sorted((SHARED / "photos").iterdir())
     found = {}
     for resize in ("crop", "stretch"):
@@ -260,33 +267,36 @@ def test_real_weights_give_real_names():
 
 
 def refused(*args):
-    from classifier.models import model
+
+    from classifier.models import loading
 
     with pytest.raises(StartupError) as raised:
-        model.load(*args)
+        loading.load(*args)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, tmp_path):
-    from classifier.models import model
+
+    from classifier.models import loading
 
     small.save_weights(tmp_path / "w.weights.h5")
-    ours = model.load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
+    ours = loading.load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
     pixels = np.asarray(textured(SIZE))[np.newaxis]
     expected = np.asarray(small(pixels / 127.5 - 1, training=False))
     np.testing.assert_allclose(ours(pixels), expected, atol=1e-5)
 
 
 def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_labels, tmp_path):
-    from classifier.models import model
+
+    from classifier.models import loading
 
     path = tmp_path / "w.weights.h5"
     small.save_weights(path)
     content = bytearray(path.read_bytes())
     checksum = f"{hashlib.sha256(content).hexdigest()}  w.weights.h5\n"
     path.with_name("w.weights.h5.sha256").write_text(checksum)
-    model.load("mobilenet_v2", str(path), small_labels)
+    loading.load("mobilenet_v2", str(path), small_labels)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert "found another checksum than w.weights.h5.sha256 tells" in refused("mobilenet_v2", str(path), small_labels)
@@ -408,10 +418,10 @@ def test_random_weights_do_without_labels(monkeypatch):
     from keras.src.applications import imagenet_utils
     from keras.src.utils import file_utils
 
-    from classifier.models import model
+    from classifier.models import loading
 
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     monkeypatch.setattr(file_utils, "get_file", no_network)
-    ours = model.load("mobilenet_v2", "random")
+    ours = loading.load("mobilenet_v2", "random")
     assert ours.is_random
     assert ours.labels[7] == Label("", "class_7")

@@ -13,6 +13,8 @@ from PIL import Image
 from test_folder import COLOURS, write_colours
 
 from app import create_app
+from classifier.photos import fit
+from classifier.prediction import output
 from classifier.serving.engine import Engine
 from classifier.storage.kept import Uploads
 from web.settings import Settings
@@ -37,9 +39,10 @@ def own(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(own):
-    from classifier.models import model
 
-    ours = model.load(str(own))
+    from classifier.models import loading
+
+    ours = loading.load(str(own))
     engine = Engine(ours, resize=ours.resize)
     yield engine
     engine.close()
@@ -93,7 +96,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
     results = post(site, *[(path.read_bytes(), path.name) for path in paths], json=True).json["results"]
     by_site = [{p["label"]: p["score"] for p in result["predictions"]} for result in results]
     out = io.StringIO()
-    assert rows.run(engine, paths, "json", out) == 0
+    assert output.run(engine, paths, "json", out) == 0
     by_command = [
         {p["label"]: p["score"] for p in json.loads(line)["predictions"]} for line in out.getvalue().splitlines()
     ]
@@ -101,9 +104,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
     scores = evaluate.predict(engine.model, photos, np.arange(len(paths)))
     by_evaluation = [dict(zip(COLOURS, row, strict=True)) for row in scores]
     network, card = folder.read(own)
-    pixels = [
-        decode.to_pixels(decode.read(p.read_bytes(), card.size, card.resize), card.size, card.resize) for p in paths
-    ]
+    pixels = [fit.to_pixels(decode.read(p.read_bytes(), card.size, card.resize), card.size, card.resize) for p in paths]
     by_hand = [dict(zip(COLOURS, row, strict=True)) for row in np.asarray(network(np.stack(pixels)))]
 
     assert [photo.path for photo in photos.photos] == paths
@@ -176,10 +177,10 @@ def test_without_a_place_for_results_it_is_unsure_all_the_same(make_site):
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
-    from classifier.models import folder, model
+    from classifier.models import folder, loading
     from classifier.models.precision import PROBABILITIES, rebuilt
 
-    low, full = model.load(str(own), precision=precision), model.load(str(own))
+    low, full = loading.load(str(own), precision=precision), loading.load(str(own))
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
     assert (low.precision, full.precision) == (precision, "float32")
     assert low(pixels).dtype == np.float32
@@ -292,13 +293,14 @@ def test_a_notice_is_on_every_page_and_escaped(make_site):
 
 
 def test_a_label_is_escaped_everywhere(tmp_path, own):
-    from classifier.models import model
+
+    from classifier.models import loading
 
     path = Path(shutil.copytree(own, tmp_path / "odd"))
     card = json.loads((path / "model.json").read_text())
     labels = ["<script>alert(1)</script>", 'a"b', "c&d_e, f"]
     (path / "model.json").write_text(json.dumps(card | {"labels": labels}))
-    engine = Engine(model.load(str(path)))
+    engine = Engine(loading.load(str(path)))
     settings = Settings(uploads=tmp_path / "uploads", model=str(path))
     client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
     page = post(client, picture("red"))
@@ -309,9 +311,10 @@ def test_a_label_is_escaped_everywhere(tmp_path, own):
 
 
 def test_a_folder_trained_elsewhere_serves_by_its_own_way_of_resizing(tmp_path):
-    from classifier.models import model
 
-    stretched = model.load(str(write_colours(tmp_path / "stretched", resize="stretch")))
+    from classifier.models import loading
+
+    stretched = loading.load(str(write_colours(tmp_path / "stretched", resize="stretch")))
     wide = Image.new("RGB", (400, 100), "red")
     wide.paste("blue", (150, 0, 250, 100))  # the middle, all that crop would see
     engine = Engine(stretched, resize=stretched.resize)

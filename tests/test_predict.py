@@ -10,7 +10,8 @@ import pytest
 from conftest import ToyModel, picture
 
 from classifier.errors import DataError
-from classifier.prediction.rows import AT_ONCE, find, predict, run
+from classifier.prediction.output import run
+from classifier.prediction.rows import AT_ONCE, find, predict
 from classifier.serving.engine import Engine
 
 

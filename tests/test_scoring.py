@@ -12,7 +12,8 @@ from PIL import Image
 
 from classifier.errors import DataError
 from classifier.evaluation import plots, report
-from classifier.evaluation.metrics import as_text, measure
+from classifier.evaluation.metrics import measure
+from classifier.evaluation.summary import as_text
 
 ODD = "<b>$x_1$</b> & 日本"
 FIVE = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]

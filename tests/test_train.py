@@ -17,16 +17,17 @@ from conftest import SHARED, needs_shared
 from PIL import Image
 
 from classifier import cli
+from classifier.contract import Label
 from classifier.dataset import reading
 from classifier.dataset.split import split
 from classifier.errors import DataError, StartupError
-from classifier.models import folder, model, weights
-from classifier.models.labels import Label
+from classifier.models import folder, loading, weights
 from classifier.photos import decode
+from classifier.photos.fit import to_pixels
 from classifier.training import fit, record, transfer
-from classifier.training.backbone import backbone
 from classifier.training.options import Options
 from classifier.training.train import completed, learn, train
+from classifier.training.transfer import backbone
 
 pytestmark = pytest.mark.tensorflow
 
@@ -106,7 +107,7 @@ def test_the_order_of_the_labels_is_that_of_the_outputs(trained, data):
     assert card.labels == list(COLOURS)
     assert (card.size, card.resize, card.color_mode) == ((SIDE, SIDE), "crop", "rgb")
     for label, name in enumerate(COLOURS):
-        photo = decode.to_pixels(decode.read((data / name / "00.png").read_bytes(), card.size), card.size)
+        photo = to_pixels(decode.read((data / name / "00.png").read_bytes(), card.size), card.size)
         assert np.argmax(network(photo[np.newaxis])) == label, name
     assert metrics["accuracy"] == 1
     assert json.loads((output / "metrics.json").read_text()) == json.loads(json.dumps(metrics)) == card.metrics
@@ -137,7 +138,7 @@ def test_the_test_metrics_are_those_of_the_written_model_on_the_test_photos(trai
     network, card = folder.read(output)
     rows = [row for row in split_of(output) if row["part"] == "test"]
     files = [decode.read((data / row["path"]).read_bytes(), card.size) for row in rows]
-    scores = network.predict(np.stack([decode.to_pixels(file, card.size) for file in files]), verbose=0)
+    scores = network.predict(np.stack([to_pixels(file, card.size) for file in files]), verbose=0)
     labels = [COLOURS.index(row["class"]) for row in rows]
     loss = -np.log(scores[np.arange(len(labels)), labels]).mean()
     assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
@@ -595,6 +596,6 @@ def test_real_flowers_are_learned(tmp_path):
     metrics = train(SHARED / "flowers", tmp_path / "flowers", options)
     assert metrics["photos"] >= 70
     assert metrics["accuracy"] >= 0.78
-    ours = model.load(str(tmp_path / "flowers"))
+    ours = loading.load(str(tmp_path / "flowers"))
     assert ours.labels == [Label("", path.name) for path in sorted((SHARED / "flowers").iterdir())]
     assert (ours.size, ours.resize) == ((224, 224), "crop")

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from classifier.contract import Network, Prediction
-from classifier.dataset import reading
+from classifier.contract import Network, Prediction, Resize
 from classifier.errors import ClassifierError
-from classifier.photos.decode import Resize, read, to_pixels
+from classifier.photos import files
+from classifier.photos.decode import read
+from classifier.photos.fit import to_pixels
 from classifier.prediction.rows import Row, answered
 from classifier.serving.engine import Engine
 
@@ -83,7 +84,7 @@ def cluster() -> Any:
 def decode(row: dict[str, Any], size: tuple[int, int], resize: Resize) -> dict[str, Any]:
     """What the model is to look at, or why there is nothing."""
     try:
-        image = read(reading.content(Path(row["file"])), size, resize, MAX_MEGAPIXELS)
+        image = read(files.content(Path(row["file"])), size, resize, MAX_MEGAPIXELS)
     except ClassifierError as error:
         return row | {"error": str(error), "pixels": np.zeros((*size, 3), np.uint8)}
     return row | {"error": "", "pixels": to_pixels(image, size, resize)}

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
-from classifier.cluster.asking import Gone
-from classifier.cluster.replica import BATCHES_AT_HAND, RemoteModel, Replica, failure, load
+from classifier.cluster.remote_engine import Gone
+from classifier.cluster.replica import BATCHES_AT_HAND, RemoteModel, Replica, failure
 from classifier.contract import Network
 from classifier.errors import StartupError
-from classifier.models.labels import one_line
-from classifier.serving.batching import Full
+from classifier.models import load
+from classifier.serving.admission import Full
+from classifier.text import one_line
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a cluster starts in `connect`, not when one that ended is asked

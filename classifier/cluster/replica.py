@@ -6,16 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from classifier import errors
-from classifier.contract import Answer, Explanation, Network
+from classifier.contract import Answer, Explanation, Label, Network, Resize
 from classifier.errors import ClassifierError, StartupError
-from classifier.models.labels import Label
-from classifier.photos.decode import Resize
 from classifier.serving.engine import Engine
 
 Result = TypeVar("Result")
@@ -35,13 +32,6 @@ class RemoteModel:
     precision: str
     is_random: bool
     threshold: float
-
-
-def load(name: str, weights: str = "imagenet", labels: str | Path | None = None, precision: str = "float32") -> Network:
-    """`classifier.models.model.load`, whose TensorFlow is not imported before. Raises StartupError."""
-    from classifier.models import model
-
-    return model.load(name, weights, Path(labels) if labels else None, precision)
 
 
 def local_engine(network: Network, *, resize: Resize = "crop", **options: Any) -> Engine:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +15,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from classifier.dataset.reading import Dataset, Photo, content, find, in_threads, without_duplicates
+from classifier.dataset.duplicates import Group, difference_hash, grouped, linked, without_duplicates
+from classifier.dataset.reading import Dataset, Photo, find
 from classifier.dataset.split import PARTS
 from classifier.errors import ClassifierError
 from classifier.photos import decode
+from classifier.photos.files import content, in_threads
+from classifier.text import printable
 
 SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
-STEP = 2.0  # grey levels between neighbours that count: less is noise, or what a JPEG makes of a plain background
-PLAIN = 24  # bits: what a picture may have in common with others for being something on a plain background
-ROWS = 16  # hashes compared with all others at once; their distances stay in the processor's cache
 TINY, IMBALANCE = 10, 5  # photos of a class; times as many photos in the largest class as in the smallest
 EXAMPLES, MEMBERS = 10, 4  # shown of a finding, and of a group of copies
 WHERE = {  # by whether a group crosses classes, and whether it crosses parts
@@ -32,7 +32,6 @@ WHERE = {  # by whether a group crosses classes, and whether it crosses parts
     (False, True): "in two or more parts, so that the test is easier than it should be",
     (False, False): "more than once in a class",
 }
-Group = tuple[Photo, ...]
 
 
 class Look(NamedTuple):
@@ -84,34 +83,6 @@ def look_at(photo: Photo) -> Look:
         return Look(photo, error=str(error))
     format = str(image.format).replace("MPO", "JPEG")  # a JPEG with more pictures behind the first
     return Look(photo, hashlib.sha256(data).hexdigest(), format, difference_hash(image))
-
-
-def difference_hash(image: Image.Image) -> bytes:
-    """256 bits: where the picture, as 16 rows of 17 greys, gets darker from left to right."""
-    greys = np.asarray(image.convert("F").resize((17, 16), Image.Resampling.BILINEAR))
-    return np.packbits(greys[:, :-1] > greys[:, 1:] + STEP).tobytes()
-
-
-def linked(hashes: np.ndarray) -> np.ndarray:
-    """uint64 (n, 4) -> int (n,): the same number for hashes that are near each other, also by way of others."""
-    groups = np.arange(len(hashes))
-    ones = np.bitwise_count(hashes).sum(axis=1, dtype=np.uint16)
-    limits = (np.minimum(ones, 256 - ones).clip(PLAIN) - PLAIN) // 4  # in bits; the more a picture tells, the more
-    for start in range(0, len(hashes), ROWS):
-        some, others = slice(start, start + ROWS), slice(start, None)
-        by_word = (np.bitwise_count(hashes[some, None, word] ^ hashes[None, others, word]) for word in range(4))
-        near = sum(by_word, np.uint16(0)) < np.minimum(limits[some, None], limits[others])  # (ROWS, n - start)
-        for row in np.flatnonzero(near.sum(axis=1) > 1):  # each is near to itself
-            groups[np.isin(groups, groups[others][near[row]])] = groups[start + row]
-    return groups
-
-
-def grouped(photos: Iterable[Photo], keys: Iterable[Hashable]) -> list[Group]:
-    """The photos that share a key with another."""
-    groups = defaultdict(list)
-    for photo, key in zip(photos, keys, strict=True):
-        groups[key].append(photo)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def problems(inspection: Inspection) -> list[str]:
@@ -193,8 +164,3 @@ def some(names: Sequence[str], number: int = EXAMPLES, separator: str = ", ") ->
 
 def shown(photo: Photo, folder: Path) -> str:
     return printable(str(photo.path.relative_to(folder)))
-
-
-def printable(name: str) -> str:
-    """A file's name may hold anything, even what drives a terminal or cannot be written as UTF-8."""
-    return "".join(c if c.isprintable() else "?" for c in name)

@@ -7,10 +7,11 @@ from itertools import islice
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from classifier.dataset.check import printable
-from classifier.dataset.reading import Photo, content
+from classifier.dataset.reading import Photo
 from classifier.errors import ClassifierError
-from classifier.photos import decode
+from classifier.photos import decode, fit
+from classifier.photos.files import content
+from classifier.text import printable
 
 SIDE, GAP, TITLE = 112, 8, 208  # pixels: a thumbnail's side, the space around it, the width of a class' name
 ROW = SIDE + GAP
@@ -51,7 +52,7 @@ def thumbnails(photos: Sequence[Photo], rng: np.random.Generator) -> Iterator[Im
             image = decode.read(content(photos[i].path), (SIDE, SIDE))
         except ClassifierError:
             continue
-        yield Image.fromarray(decode.to_pixels(image, (SIDE, SIDE)))
+        yield Image.fromarray(fit.to_pixels(image, (SIDE, SIDE)))
 
 
 def title(sheet: Image.Image, top: int, name: str, note: str = "") -> None:

@@ -2,20 +2,18 @@
 
 import hashlib
 import logging
-import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-from classifier.errors import BrokenImage, ClassifierError, DataError, TooLarge
-from classifier.photos import decode
-from classifier.progress import progress
+from classifier import contract
+from classifier.errors import ClassifierError, DataError
+from classifier.photos import decode, fit
+from classifier.photos.files import content, files, in_threads, subfolders
 
 # Folders that divide the photos already, and the part that each stands for.
 PARTS = {
@@ -23,13 +21,8 @@ PARTS = {
     "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-MAX_BYTES = 200 * 10**6  # what is larger is a video, say, and no photo
-NOT_PHOTOS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # what file managers leave; so are hidden files
 
 log = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Photo(NamedTuple):
@@ -120,7 +113,7 @@ def in_part(folder: Path, classes: list[str], part: str | None) -> Iterator[Phot
             yield Photo(path, label, part)
 
 
-def read(folder: Path, size: tuple[int, int], resize: decode.Resize = "crop") -> Dataset:
+def read(folder: Path, size: tuple[int, int], resize: contract.Resize = "crop") -> Dataset:
     """Read all photos of a folder at `size` (height, width); what cannot be read is in `rejected`, with the reason.
 
     The pixels are in a file that has no name and is gone when the process is. Raises DataError; also
@@ -137,7 +130,7 @@ def read(folder: Path, size: tuple[int, int], resize: decode.Resize = "crop") ->
         path = photos[row].path
         try:
             data = content(path)
-            pixels[row] = decode.to_pixels(decode.read(data, size, resize), size, resize)
+            pixels[row] = fit.to_pixels(decode.read(data, size, resize), size, resize)
         except ClassifierError as error:
             return Rejected(path, str(error))
         return hashlib.sha256(data).hexdigest()
@@ -147,54 +140,3 @@ def read(folder: Path, size: tuple[int, int], resize: decode.Resize = "crop") ->
     digests = [outcome for outcome in outcomes if isinstance(outcome, str)]
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     return Dataset(folder, classes, [photos[row] for row in rows], digests, rejected, np.array(rows, int), pixels)
-
-
-def content(path: Path) -> bytes:
-    """The bytes of a photo's file. Raises TooLarge or BrokenImage where there are none to be had."""
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise TooLarge(f"This is no file of at most {MAX_BYTES // 10**6} MB.")
-        return path.read_bytes()
-    except OSError as exc:
-        raise BrokenImage(f"This file cannot be read: {exc.strerror}.") from exc
-
-
-def without_duplicates(dataset: Dataset) -> Dataset:
-    """Each content once: a copy of a test photo among the training photos would make the test a fraud.
-
-    Of copies within a class the one of the last part stays (test before validation before train); one that is in
-    two classes cannot be right in both, so none of it stays.
-    """
-    copies = defaultdict(list)
-    for i, digest in enumerate(dataset.digests):
-        copies[digest].append(i)
-    kept, rejected = [], []
-    for same in copies.values():
-        photos = [dataset.photos[i] for i in same]
-        contradicting = len({photo.label for photo in photos}) > 1
-        best = max(same, key=lambda i: ["train", "validation", "test"].index(dataset.photos[i].part or "train"))
-        kept += [] if contradicting else [best]
-        reason = "the same photo is in two classes" if contradicting else "a copy of another photo"
-        rejected += [Rejected(dataset.photos[i].path, reason) for i in same if contradicting or i != best]
-    return dataset.subset(sorted(kept), rejected)
-
-
-def in_threads(function: Callable[[Item], Result], items: Sequence[Item], doing: str) -> list[Result]:
-    """`function` of every item, in order, on all cores, with a progress bar on a terminal."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(progress(pool.map(function, items), doing, len(items)))
-
-
-def subfolders(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in folder.iterdir() if path.is_dir() and is_wanted(path.name)}
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, at any depth; none if it is not there."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = filter(is_wanted, folders)
-        yield from (Path(parent, name) for name in names if is_wanted(name))
-
-
-def is_wanted(name: str) -> bool:
-    return not name.startswith(".") and name not in NOT_PHOTOS

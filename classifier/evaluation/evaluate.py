@@ -11,7 +11,8 @@ from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
 from classifier.evaluation import metrics, report
 from classifier.models import folder
-from classifier.models.model import Model, load
+from classifier.models.loading import load
+from classifier.models.model import Model
 from classifier.training import record
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from classifier.evaluation import metrics, plots
+from classifier import text
+from classifier.evaluation import plots, summary
 
 
 class Picture(NamedTuple):
@@ -50,8 +51,8 @@ def template() -> Template:
     environment = Environment(
         loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"confusions": metrics.confusions, "headline": metrics.headline}
-    environment.filters["percent"] = metrics.percent
+    environment.globals |= {"confusions": summary.confusions, "headline": summary.headline}
+    environment.filters["percent"] = text.percent
     return environment.get_template("report.html")
 
 

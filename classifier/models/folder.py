@@ -3,29 +3,24 @@
 Written whole or not at all, and checked when it is read.
 """
 
-import ctypes
 import hashlib
 import json
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 
-from classifier.photos.limits import MAX_SIDE
+from classifier import atomic
+from classifier.contract import Resize
 from classifier.errors import StartupError
-from classifier.photos.decode import Resize
-from classifier.models.labels import one_line
+from classifier.photos.limits import MAX_SIDE
+from classifier.text import one_line
 
 NETWORK, CARD = "model.keras", "model.json"
 SPLIT, EXAMPLES = "split.csv", "examples"
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,28 +116,13 @@ def is_name(label: object) -> bool:
     return isinstance(label, str) and bool(label.strip()) and label.isprintable()
 
 
-@contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """A new folder to fill; at the end it takes the place of `folder` in one step, or, after an error, it is removed.
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    Raises StartupError when `folder` is there and is no model folder, or cannot be written.
-    """
-    folder = folder.resolve()  # `.` has no name, and a link is to stay one
-    try:
-        if not is_free(folder):
-            raise StartupError(
-                f"{folder} is there and is no model folder; it is left alone. Please choose another output."
-            )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        try:
-            yield part
-            part.chmod(0o755)  # mkdtemp's is for its owner alone
-            put_in_place(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as exc:
-        raise StartupError(f"The model folder {folder} cannot be written ({one_line(exc)}).") from exc
+
+def unusable(folder: Path, reason: str) -> StartupError:
+    return StartupError(f"The model folder {folder} cannot be used: {reason}.")
 
 
 def is_free(folder: Path) -> bool:
@@ -152,33 +132,6 @@ def is_free(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (CARD, NETWORK)) or not any(folder.iterdir())
 
 
-def put_in_place(part: Path, folder: Path) -> None:
-    """Swap the two folders; where the system cannot, for a moment neither has the name."""
-    if not folder.exists():
-        part.rename(folder)
-    elif not exchanged(part, folder):
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent) as old:
-            kept = folder.rename(Path(old, folder.name))
-            try:
-                part.rename(folder)
-            except OSError:
-                kept.rename(folder)
-                raise
-
-
-def exchanged(one: Path, other: Path) -> bool:
-    """Swap two paths in one step by Linux' renameat2(2), which Python does not offer."""
-    try:
-        rename = ctypes.CDLL(None).renameat2
-    except AttributeError:
-        return False
-    return bool(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def unusable(folder: Path, reason: str) -> StartupError:
-    return StartupError(f"The model folder {folder} cannot be used: {reason}.")
+def replaced(folder: Path) -> AbstractContextManager[Path]:
+    """A new model folder to fill, which takes the place of `folder` as a whole. Raises StartupError."""
+    return atomic.replaced(folder, is_free)

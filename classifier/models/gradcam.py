@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from classifier.models import backend
 from classifier.errors import NotExplainable
+from classifier.models import backend
 from classifier.models.precision import PROBABILITIES
 
 POOLING = ("Pooling", "Dropout", "Flatten")  # layers of these kinds only blur or reshape the map before them

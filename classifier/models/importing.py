@@ -8,12 +8,12 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from classifier.models import folder, labels
-from classifier.photos import decode
-from classifier.models.pretrained import find_builder, find_preprocessing
+from classifier import contract, text
 from classifier.errors import StartupError
+from classifier.models import folder, labels
 from classifier.models.folder import Card
 from classifier.models.precision import PROBABILITIES
+from classifier.models.pretrained import find_builder, find_preprocessing
 
 # What the model wants its pixels to be; all else is the name of a keras.applications model.
 SCALES = {
@@ -24,7 +24,7 @@ SCALES = {
 
 
 def import_model(
-    source: Path, labels_path: Path, output: Path, scale: str = "0..255", resize: decode.Resize = "stretch"
+    source: Path, labels_path: Path, output: Path, scale: str = "0..255", resize: contract.Resize = "stretch"
 ) -> Card:
     """Write a model folder around a whole saved model, `.keras` or `.h5`; returns its card.
 
@@ -135,7 +135,7 @@ def read_labels(path: Path) -> list[str]:
     try:
         names = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, ValueError) as exc:
-        raise StartupError(f"The labels {path} cannot be read ({labels.one_line(exc)}).") from exc
+        raise StartupError(f"The labels {path} cannot be read ({text.one_line(exc)}).") from exc
     if len(names) < 2:
         raise StartupError(f"The labels {path} cannot be used: expected a name per line, found {len(names)}.")
     for name in names:

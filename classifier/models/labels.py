@@ -2,23 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from classifier.contract import Label
 from classifier.errors import NotDownloaded, StartupError
+from classifier.text import one_line
 
 WAYS_OUT = (
     "Ways out: let this machine reach the internet once; or copy imagenet_class_index.json into ~/.keras/models/; "
     "or set CLASSIFIER_LABELS to such a file."
 )
-
-
-class Label(NamedTuple):
-    """One class: its WordNet id ("" where it has none) and its name as `decode_predictions` spells it."""
-
-    wnid: str
-    name: str
 
 
 def imagenet() -> list[Label]:
@@ -68,8 +62,3 @@ def parsed(entry: object) -> Label:
 def placeholders(count: int = 1000) -> list[Label]:
     """Names for the classes of a model whose answers mean nothing anyway."""
     return [Label("", f"class_{i}") for i in range(count)]
-
-
-def one_line(exc: BaseException) -> str:
-    """The first line of what an exception says, so that a message stays one line."""
-    return next(iter(str(exc).splitlines()), type(exc).__name__)

@@ -1,13 +1,17 @@
 """keras.applications by name: the builder, its own preprocessing, its input size."""
 
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 import keras
 
-from classifier.errors import StartupError
+from classifier.errors import NotDownloaded, StartupError
+from classifier.models import weights
+from classifier.text import one_line
 
 Builder = Callable[..., keras.Model]
 
@@ -62,3 +66,33 @@ def find_builder(name: str) -> Builder:
 
 def plain(name: str) -> str:
     return name.replace("_", "").lower()
+
+
+DOWNLOAD_TIMEOUT_S = 10  # without a byte
+
+
+def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
+    """Let Keras fetch (with its progress bar), check and cache the ImageNet weights."""
+    if arguments["classes"] != 1000:
+        raise StartupError(
+            f"The weights of {name} cannot be used: expected 1000 labels for the ImageNet weights, "
+            f"found {arguments['classes']}. {weights.WAYS_OUT}"
+        )
+    try:
+        return builder(weights="imagenet", **arguments)
+    except Exception as exc:  # Keras raises bare Exception for a failed download
+        raise NotDownloaded(
+            f"The weights of {name} cannot be had: expected them in ~/.keras/models or from the internet, "
+            f"found neither ({one_line(exc)}). {weights.WAYS_OUT}"
+        ) from exc
+
+
+@contextmanager
+def quick_to_give_up() -> Iterator[None]:
+    """Keras downloads without a time limit; give up after DOWNLOAD_TIMEOUT_S of silence."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

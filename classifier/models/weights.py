@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from classifier.errors import StartupError
-from classifier.models.labels import one_line
+from classifier.text import one_line
 
 INITIALIZERS = ("glorot_uniform", "VarianceScaling", "he_normal")  # that keras.applications names
 Shapes = Counter[tuple[int, ...]]

@@ -3,16 +3,16 @@
 The only place that opens untrusted images: serving, training and evaluation all come through here.
 """
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+from classifier.photos.fit import shorter_side
 from classifier.photos.headers import is_decoded_in_passing, is_heic, webp_size
 from classifier.photos.limits import PatientFile, check_header, check_parts, check_pixels, check_sides, turn
 
@@ -24,11 +24,9 @@ else:
     pillow_heif.register_heif_opener()
     HEIF = True
 
-Resize = Literal["crop", "stretch"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
 REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")
-PREVIEW_SIDE = 1024
 READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
 
 # Pillow's own limit knows nothing of JPEG's reduced scales; those in bounds.py are ours, and come first.
@@ -69,31 +67,6 @@ def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.
     rgb = to_rgb(image)
     rgb.format = format
     return rgb
-
-
-def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:
-    """What the model looks at: uint8 (height, width, 3).
-
-    `crop`: the shorter side to 8/7 of `size`, the centre cut out, bicubic; how ImageNet models are evaluated.
-    `stretch`: both sides to `size`, nearest neighbour; exactly `keras.utils.load_img(target_size=size)`.
-    """
-    height, width = size
-    if resize == "stretch":
-        resized = image.resize((width, height), Image.Resampling.NEAREST)
-    else:
-        box = centre_box(image.size, size)
-        resized = image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return np.asarray(resized)
-
-
-def to_preview(image: Image.Image) -> bytes:
-    """The picture as we show and keep it: a new JPEG of at most 1024 px a side, without metadata."""
-    scale = PREVIEW_SIDE / max(image.size)
-    if scale < 1:
-        image = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85, comment=b"", exif=b"", icc_profile=b"")  # or they would be taken along
-    return buffer.getvalue()
 
 
 @contextmanager
@@ -180,19 +153,3 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     of, to = (low, high if high > low else low + 1), (0, 255)
     rows = [np.interp(np.nan_to_num(row, nan=low), of, to).round().astype(np.uint8) for row in values]  # 64-bit inside
     return Image.fromarray(np.stack(rows))
-
-
-def shorter_side(size: tuple[int, int]) -> int:
-    """How long the shorter side is before the centre of `size` (height, width) is cut out: 256 for 224."""
-    return round(max(size) * 8 / 7)
-
-
-def centre_box(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The (left, upper, right, lower) part of an image of (width, height) that `size` (height, width) shows.
-
-    Resizing just this part gives what resizing all and cutting out the centre would, for less work.
-    """
-    scale = min(image_size[0] / size[1], image_size[1] / size[0]) * 7 / 8  # image pixels per model pixel
-    half_width, half_height = size[1] * scale / 2, size[0] * scale / 2
-    x, y = image_size[0] / 2, image_size[1] / 2
-    return x - half_width, y - half_height, x + half_width, y + half_height

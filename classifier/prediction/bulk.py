@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classifier.dataset import reading
 from classifier.errors import DataError
+from classifier.photos import files
+from classifier.prediction.output import as_json
 from classifier.prediction.parts import FORMATS, Output, Row, pyarrow
 from classifier.prediction.rows import Row as Answered
-from classifier.prediction.rows import as_json
 from classifier.progress import progress
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def find(paths: Iterable[Path]) -> list[str]:
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} is not there; expected a photo or a folder of photos.")
-        found |= dict.fromkeys(sorted(map(str, reading.files(path))) if path.is_dir() else [str(path)])
+        found |= dict.fromkeys(sorted(map(str, files.files(path))) if path.is_dir() else [str(path)])
     return list(found)
 
 

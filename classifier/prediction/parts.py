@@ -4,14 +4,13 @@ import csv
 import fcntl
 import importlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from classifier.atomic import appearing
 from classifier.errors import DataError, StartupError
 
 Row = dict[str, Any]  # at least `file`, and `error` where there is one
@@ -95,16 +94,6 @@ def take(lock: IO[str], folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         raise DataError(f"Another run is writing into {folder}; please wait for it or choose another output.") from exc
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """A file to write, which then appears as `path` at once, even if the machine fails just after."""
-    part = path.with_name(f".{path.name}.part")
-    yield part
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(path)
 
 
 def write_csv(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from classifier.errors import ClassifierError, Unavailable
-from classifier.serving.batching import Closed, Expired, Full
 
 log = logging.getLogger(__name__)
 
@@ -33,3 +32,30 @@ def in_our_words() -> Iterator[None]:
     except BaseException as exc:
         log.error("The model failed.", exc_info=exc)
         raise Unavailable("The model failed on this photo, which was noted; please try again.") from exc
+
+
+class Full(Exception):
+    """As many items wait as may wait, or as can be run before the deadline."""
+
+
+class Expired(Exception):
+    """The item's deadline passed before its turn came; it was not run."""
+
+
+class Closed(Exception):
+    """The batcher takes no more items."""
+
+
+class Pace:
+    """How long an item takes of late, in a batch; what is longer ago counts for less and less."""
+
+    def __init__(self) -> None:
+        self._seconds = self._items = 0.0
+
+    def note(self, seconds: float, items: int) -> None:
+        self._seconds = 0.8 * self._seconds + seconds
+        self._items = 0.8 * self._items + items
+
+    def seconds(self, items: int) -> float:
+        """How long `items` more will take; 0 as long as nothing is known."""
+        return self._seconds / max(self._items, 1.0) * items

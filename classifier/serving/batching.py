@@ -14,24 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from classifier.serving.pace import Pace
+from classifier.serving.admission import Closed, Expired, Full, Pace
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
-
-
-class Full(Exception):
-    """As many items wait as may wait, or as can be run before the deadline."""
-
-
-class Expired(Exception):
-    """The item's deadline passed before its turn came; it was not run."""
-
-
-class Closed(Exception):
-    """The batcher takes no more items."""
 
 
 @dataclass

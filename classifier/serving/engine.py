@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from classifier import contract
 from classifier.contract import Answer, Explanation, Network, Prediction, Stages
 from classifier.errors import ClassifierError, NotExplainable
-from classifier.photos import decode
+from classifier.photos import decode, fit
 from classifier.serving.admission import in_our_words, patience_s
 from classifier.serving.batching import Batcher
 
@@ -47,7 +48,7 @@ class Engine:
         self,
         model: Network,
         *,
-        resize: decode.Resize = "crop",
+        resize: contract.Resize = "crop",
         top: int = 5,
         max_megapixels: float = 50,
         max_batch: int = 32,
@@ -97,9 +98,9 @@ class Engine:
             raise NotExplainable(f"There is no class {index}; this model has {len(self.model.labels)}, counted from 0.")
         with in_our_words():
             image = decode.read(file, self.model.size, self._resize, self._max_megapixels)
-            heat = self.model.explain(decode.to_pixels(image, self.model.size, self._resize), index)
+            heat = self.model.explain(fit.to_pixels(image, self.model.size, self._resize), index)
         whole = (0.0, 0.0, float(image.width), float(image.height))
-        box = decode.centre_box(image.size, self.model.size) if self._resize == "crop" else whole
+        box = fit.centre_box(image.size, self.model.size) if self._resize == "crop" else whole
         return Explanation(heat, box, image.size)
 
     def check_room(self) -> None:
@@ -129,8 +130,8 @@ class Engine:
             with in_our_words(), self._decoder(deadline):
                 started = time.monotonic()
                 image = decode.read(file, self.model.size, self._resize, self._max_megapixels)
-                pixels = decode.to_pixels(image, self.model.size, self._resize)
-                preview = decode.to_preview(image)
+                pixels = fit.to_pixels(image, self.model.size, self._resize)
+                preview = fit.to_preview(image)
         except ClassifierError as error:
             return error
         return self._submit(pixels, preview, time.monotonic() - started, deadline)

@@ -49,7 +49,7 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def learn(data: Path, output: Path, options: Options) -> int:
-    from classifier.evaluation.metrics import as_text
+    from classifier.evaluation.summary import as_text
     from classifier.training import train
 
     metrics = train.train(data, output, options)
@@ -70,7 +70,7 @@ def add_evaluate(commands: Any) -> None:
 def run_evaluate(args: argparse.Namespace) -> int:
     """Evaluate a model folder on photos it has not learned from: those of DATA that its training used are left out."""
     from classifier.evaluation import evaluate
-    from classifier.evaluation.metrics import as_text
+    from classifier.evaluation.summary import as_text
 
     metrics, classes = evaluate.evaluate(args.model, args.data, args.output)
     print(json.dumps(metrics, indent=2) if args.json else as_text(metrics, classes))

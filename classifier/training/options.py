@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from classifier.photos import decode
+from classifier import contract
 
 RECIPES = ("transfer", "small", "dropout", "gray")
 AUGMENTATIONS = ("flip", "zoom", "rotate", "contrast")
@@ -47,7 +47,7 @@ class Options:
         0, "height and width in pixels; 0: what the recipe or the backbone was made for", parse=number(int, 0, 2048)
     )
     grayscale: bool = option(False, "let the network see no colours")
-    resize: decode.Resize = option("crop", "how photos get that size, as in serving", choices=("crop", "stretch"))
+    resize: contract.Resize = option("crop", "how photos get that size, as in serving", choices=("crop", "stretch"))
     batch_size: int = option(32, "photos per step", parse=number(int, 1, 4096))
     epochs: int = option(100, "how often all photos are seen at most", parse=number(int, 1, 100_000))
     learning_rate: float = option(1e-3, "of Adam; fine-tuning takes a hundredth of it", parse=number(float, 1e-9, 10))

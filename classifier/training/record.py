@@ -13,9 +13,9 @@ from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts
 from classifier.evaluation import metrics, report
 from classifier.models import folder
-from classifier.models.labels import one_line
 from classifier.models.model import Model
-from classifier.photos import decode
+from classifier.photos import decode, fit
+from classifier.text import one_line
 from classifier.training.fit import History
 from classifier.training.options import Options
 
@@ -116,5 +116,5 @@ def write_examples(target: Path, paths: list[Path], count: int) -> None:
     """Some of the photos, evenly from all of them, as the site shows photos: small JPEGs without metadata."""
     target.mkdir()
     for number, i in enumerate(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int), 1):
-        preview = decode.to_preview(decode.read(paths[i].read_bytes()))
+        preview = fit.to_preview(decode.read(paths[i].read_bytes()))
         (target / f"{number}.jpg").write_bytes(preview)

@@ -9,13 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from classifier.dataset import reading
+from classifier.contract import Label
+from classifier.dataset import duplicates, reading
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts, split
 from classifier.errors import DataError
 from classifier.evaluation.evaluate import predict
 from classifier.models import backend, folder
-from classifier.models.labels import Label
 from classifier.models.model import Model
 from classifier.models.precision import with_softmax
 from classifier.models.pretrained import input_side
@@ -39,7 +39,7 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
     backend.prepare()
     keras.utils.set_random_seed(options.seed)
     options = completed(options)
-    photos = reading.without_duplicates(reading.read(data, (options.image_size,) * 2, options.resize))
+    photos = duplicates.without_duplicates(reading.read(data, (options.image_size,) * 2, options.resize))
     parts = split(photos, options.validation_split, options.test_split, options.seed)
     tell(photos, parts)
     with folder.replaced(output) as part:

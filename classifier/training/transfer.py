@@ -1,16 +1,21 @@
 """Transfer learning: a pretrained backbone's features, computed once, and a new head trained on them."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts
-from classifier.models import backend
+from classifier.errors import StartupError
+from classifier.models import backend, weights
+from classifier.models.loading import SEED
+from classifier.models.pretrained import download, find_builder, find_preprocessing, quick_to_give_up
 from classifier.progress import progress
 from classifier.training import recipes
-from classifier.training.backbone import backbone
 from classifier.training.fit import Batches, History, fit
 from classifier.training.options import Options
+from classifier.training.recipes import inputs, large_enough
 
 AUGMENTED_COPIES = 2  # of every training photo, if it is augmented: each costs another run of the backbone
 FINE_TUNED_SHARE = 1 / 3  # of the layers, from the end
@@ -85,3 +90,43 @@ def fine_tune(
 def continued(history: History, later: History) -> History:
     """Both, one after the other; `later` is empty when it was interrupted in its first epoch."""
     return {name: values + later.get(name, []) for name, values in history.items()}
+
+
+IMAGENET_CLASSES = 1000
+
+
+def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -> keras.Model:
+    """The frozen network, flat, with its preprocessing: uint8 (n, side, side, 3) -> features (n, channels).
+
+    The features are the last feature map's average over the picture. `weights_from` is `imagenet`, `random`, or a
+    weights file of the network, with or without its ImageNet head. Raises StartupError.
+    """
+    builder = find_builder(name)
+    images, pixels = inputs(side, grayscale)
+    if grayscale:
+        pixels = keras.ops.repeat(pixels, 3, axis=-1)
+    arguments = {"include_top": False, "input_tensor": find_preprocessing(builder)(pixels)}
+    with weights.unset(), large_enough(side, name):  # before anything is fetched
+        network = builder(weights=None, **arguments)
+    if weights_from == "imagenet":
+        with quick_to_give_up():
+            network = download(name, builder, {**arguments, "classes": IMAGENET_CLASSES})
+    else:
+        fill(network, name, weights_from)
+    network.trainable = False
+    features = keras.layers.GlobalAveragePooling2D(name="features")(network.output)
+    return keras.Model(images, features, name=network.name)
+
+
+def fill(network: keras.Model, name: str, weights_from: str) -> None:
+    """Give a network without its head the weights of a file; if the file has the head, too, that is left out."""
+    if weights_from == "random":
+        weights.randomise(network, SEED)
+        return
+    try:
+        weights.load(network, Path(weights_from))
+    except StartupError:
+        with weights.unset():
+            whole = find_builder(name)(weights=None, classes=IMAGENET_CLASSES)
+        weights.load(whole, Path(weights_from))
+        network.set_weights(whole.get_weights()[: len(network.weights)])

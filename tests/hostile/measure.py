@@ -12,14 +12,14 @@ from hostile.images import BUGS
 from PIL import Image
 
 from classifier.errors import ClassifierError
-from classifier.photos import decode
+from classifier.photos import decode, fit
 
 
 def outcome(data: bytes) -> str:
     try:
         image = decode.read(data)
-        decode.to_pixels(image, (224, 224))
-        decode.to_preview(image)
+        fit.to_pixels(image, (224, 224))
+        fit.to_preview(image)
     except ClassifierError as error:
         return type(error).__name__
     return ""
