@@ -14,8 +14,8 @@ from classifier.cluster.remote_engine import RemoteEngine
 from classifier.cluster.replica import local_engine
 from classifier.errors import NotDownloaded, StartupError
 from classifier.models import load
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.ops import logs
 from web.settings import ROOT, Settings
 
@@ -25,7 +25,7 @@ CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops, too, and does n
 def build() -> Flask:
     """The whole site as the environment configures it, its model warm. Raises StartupError."""
     settings = Settings.from_environ(os.environ)
-    uploads = Uploads(settings.uploads, settings.keep_hours, settings.keep_mb)
+    uploads = KeptResults(settings.uploads, settings.keep_hours, settings.keep_mb)
     try:
         engine = engine_of(settings)
     except NotDownloaded as error:
@@ -35,7 +35,7 @@ def build() -> Flask:
     return create_app(engine, settings, uploads)
 
 
-def engine_of(settings: Settings) -> Engine | RemoteEngine:
+def engine_of(settings: Settings) -> LocalEngine | RemoteEngine:
     """The engine, its model warm, here or on a cluster. Raises StartupError."""
     of_model = settings.model, settings.weights, settings.labels, settings.precision
     bounds: dict[str, Any] = {

@@ -100,10 +100,10 @@ def run_predict(args: argparse.Namespace) -> int:
 
     files = rows.find(args.paths)  # before TensorFlow and the model are loaded, which takes its time
     from classifier.models.loading import load
-    from classifier.serving.engine import Engine
+    from classifier.serving.engine import LocalEngine
 
     model = load(args.model, args.weights, args.labels and Path(args.labels), args.precision)
-    engine = Engine(model, resize=model.resize or args.resize, top=args.top, timeout_s=3600)
+    engine = LocalEngine(model, resize=model.resize or args.resize, top=args.top, timeout_s=3600)
     failed = output.run(engine, files, args.format or "table")
     engine.close()
     return FAILED if failed else 0
@@ -119,7 +119,7 @@ def run_bulk(args: argparse.Namespace) -> int:
     if args.engine == "ray":
         ray_data.cluster()  # tells what to install, before the model is loaded
     from classifier.models.loading import load
-    from classifier.serving.engine import Engine
+    from classifier.serving.engine import LocalEngine
 
     loads = partial(load, args.model, args.weights, args.labels and Path(args.labels), args.precision)
     model = loads()
@@ -128,7 +128,7 @@ def run_bulk(args: argparse.Namespace) -> int:
     if args.engine == "ray":
         answer = ray_data.Streaming(loads, model.size, resize, top, model.threshold).rows
     else:
-        answer = partial(rows.rows_of, Engine(model, resize=resize, top=top, timeout_s=3600))
+        answer = partial(rows.rows_of, LocalEngine(model, resize=resize, top=top, timeout_s=3600))
     failed = bulk.Run(answer, top, about | {"resize": resize}).into(args.output, files)
     return FAILED if failed else 0
 
@@ -167,8 +167,8 @@ def add_feedback(commands: Any) -> None:
 def run_feedback(args: argparse.Namespace) -> int:
     """Write the photos that visitors confirmed or corrected as a folder of classes, which train reads."""
     from classifier.storage.feedback import Feedback, export
-    from classifier.storage.kept import Uploads
+    from classifier.storage.kept import KeptResults
 
-    found = export(Feedback(Uploads(args.uploads, keep_hours=1e9), args.uploads, keep_mb=1e9), args.output)
+    found = export(Feedback(KeptResults(args.uploads, keep_hours=1e9), args.uploads, keep_mb=1e9), args.output)
     print(f"{found} photos: {args.output}")
     return 0

@@ -47,7 +47,7 @@ class Facts(Protocol):
         """Under this top probability the answer is "not sure"; 0 for none."""
 
 
-class Network(Facts, Protocol):
+class ServedModel(Facts, Protocol):
     """What the engine needs of a model; `classifier.models.model.Model` is the real one."""
 
     @property

@@ -19,8 +19,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
 from classifier.contract import Label
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def make_client(settings: Settings):
 
     def make(**changes: Any) -> FlaskClient:
         chosen = Settings(**{**vars(settings), **changes})
-        engine = Engine(ToyModel(), resize=chosen.resize, top=chosen.top, max_megapixels=chosen.max_megapixels)
-        return create_app(engine, chosen, Uploads(chosen.uploads, chosen.keep_hours, chosen.keep_mb)).test_client()
+        engine = LocalEngine(ToyModel(), resize=chosen.resize, top=chosen.top, max_megapixels=chosen.max_megapixels)
+        return create_app(engine, chosen, KeptResults(chosen.uploads, chosen.keep_hours, chosen.keep_mb)).test_client()
 
     return make
 

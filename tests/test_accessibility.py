@@ -9,8 +9,8 @@ from conftest import ToyModel, listening, needs_chromium, picture
 from playwright.sync_api import expect
 
 from app import create_app
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 
 pytestmark = needs_chromium
 
@@ -35,7 +35,7 @@ def visit(browser, scheme, settings, tmp_path):
 
     def start(model=None, **changes):
         chosen = replace(settings, **changes)
-        app = create_app(Engine(model or ToyModel()), chosen, Uploads(chosen.uploads, chosen.keep_hours))
+        app = create_app(LocalEngine(model or ToyModel()), chosen, KeptResults(chosen.uploads, chosen.keep_hours))
         port = sites.enter_context(listening(app))
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}")

@@ -12,7 +12,7 @@ from conftest import COLOURS, encoded, picture, textured
 from hypothesis import HealthCheck, given, settings, strategies
 
 from classifier.errors import Misunderstood
-from web.api.tensors import packed, unpacked
+from web.api.open_inference import packed, unpacked
 
 INFER = "/v2/models/toy/infer"
 LENGTH = "Inference-Header-Content-Length"

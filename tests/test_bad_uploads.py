@@ -134,7 +134,7 @@ def test_addresses_that_answer_nothing(client, method, path, status):
 
 
 def test_what_is_our_fault_is_logged_and_told_in_general_words(client, monkeypatch, caplog):
-    monkeypatch.setattr("classifier.storage.kept.Uploads.keep", lambda *_: 1 / 0)
+    monkeypatch.setattr("classifier.storage.kept.KeptResults.keep", lambda *_: 1 / 0)
     response = post(client, picture(), json=True)
     assert response.status_code == 500
     assert response.json["detail"] == "Something went wrong on our side and was noted; please try again."

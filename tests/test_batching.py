@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 import pytest
 from serving import run_together
 
-from classifier.serving.admission import Closed, Expired, Full, Pace
+from classifier.serving.admission import Closed, Expired, Full, Throughput
 from classifier.serving.batching import Batcher
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
@@ -178,7 +178,7 @@ def test_an_idle_batcher_takes_an_item_however_slow_it_is_thought_to_be(make):
 
 
 def test_pace_goes_by_items_not_by_batches():
-    pace = Pace()
+    pace = Throughput()
     assert pace.seconds(5) == 0
     pace.note(seconds=2.0, items=1)
     assert pace.seconds(3) == 6

@@ -18,9 +18,9 @@ from classifier.cli import main
 from classifier.cluster.ray_data import Predictor, Streaming, decode
 from classifier.errors import DataError, StartupError
 from classifier.prediction import bulk, parts
-from classifier.prediction.parts import FORMATS, Output
+from classifier.prediction.parts import FORMATS, PartWriter
 from classifier.prediction.rows import AT_ONCE, rows_of
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 from web.settings import ROOT
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
@@ -45,7 +45,7 @@ sys.exit(cli.main(["predict", "--top", "2", *sys.argv[1:]]))
 
 @pytest.fixture
 def engine():
-    engine = Engine(ToyModel(), top=2)
+    engine = LocalEngine(ToyModel(), top=2)
     yield engine
     engine.close()
 
@@ -144,7 +144,7 @@ def test_another_model_needs_another_output(run, photos, tmp_path):
 
 def test_two_runs_do_not_write_into_one_output(run, photos, tmp_path):
     with (
-        Output(tmp_path / "out", "csv", bulk.columns(2), {"model": "toy"}),
+        PartWriter(tmp_path / "out", "csv", bulk.columns(2), {"model": "toy"}),
         pytest.raises(DataError, match="Another run is writing into"),
     ):
         run().into(tmp_path / "out", bulk.find([photos]))

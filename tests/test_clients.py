@@ -17,8 +17,8 @@ from tritonclient.utils import InferenceServerException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from app import create_app
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import ROOT, Settings
 
 PREFIX = "/vision"
@@ -32,8 +32,8 @@ EXAMPLES = re.findall(r"```(sh|python)\n(.*?)```", DOCUMENT, re.S)
 def address(tmp_path_factory):
     """Host and port of a site that is there twice, at / and at /vision/."""
     folder = tmp_path_factory.mktemp("uploads")
-    engine = Engine(ToyModel())
-    app = create_app(engine, Settings(uploads=folder), Uploads(folder))
+    engine = LocalEngine(ToyModel())
+    app = create_app(engine, Settings(uploads=folder), KeptResults(folder))
     both = DispatcherMiddleware(app, {PREFIX: app})
     with listening(both) as port:
         yield f"127.0.0.1:{port}"

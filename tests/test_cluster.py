@@ -18,7 +18,7 @@ from ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
 from serving import ROOT, running
 
 from classifier.cluster import remote_engine
-from classifier.cluster.remote_engine import SILENT_S, Gone, RemoteEngine
+from classifier.cluster.remote_engine import SILENT_S, RemoteEngine, ReplicaLost
 from classifier.cluster.replica import RemoteModel, failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
@@ -69,7 +69,7 @@ def short_pauses(monkeypatch):
 
 
 def test_a_photo_whose_replica_dies_goes_to_another_with_the_time_that_is_left():
-    replicas = Replicas(Gone, Gone)
+    replicas = Replicas(ReplicaLost, ReplicaLost)
     (answer,) = RemoteEngine(replicas, timeout_s=9).classify([b"photo"])
     assert isinstance(answer, Answer)
     assert [asked[:3] for asked in replicas.asked] == [("classify", b"photo", 5)] * 3
@@ -78,21 +78,21 @@ def test_a_photo_whose_replica_dies_goes_to_another_with_the_time_that_is_left()
 
 
 def test_a_photo_that_kills_every_replica_is_given_up():
-    replicas = Replicas(*[Gone] * 99)
+    replicas = Replicas(*[ReplicaLost] * 99)
     (error,) = RemoteEngine(replicas).classify([b"photo"])
     assert isinstance(error, Unavailable)
     assert len(replicas.asked) == remote_engine.TRIES
 
 
 def test_no_time_is_left_for_another_try():
-    (error,) = RemoteEngine(Replicas(Gone, TimeoutError), timeout_s=0.1).classify([b"photo"])
+    (error,) = RemoteEngine(Replicas(ReplicaLost, TimeoutError), timeout_s=0.1).classify([b"photo"])
     assert "no answer in time" in str(error)
 
 
 def test_a_full_queue_refuses_what_is_new_and_keeps_what_was_taken():
     (refused,) = RemoteEngine(Replicas(Full)).classify([b"photo"])
     assert "More photos are waiting" in str(refused)
-    (answer,) = RemoteEngine(Replicas(Gone, Full)).classify([b"photo"])
+    (answer,) = RemoteEngine(Replicas(ReplicaLost, Full)).classify([b"photo"])
     assert isinstance(answer, Answer)
 
 
@@ -331,12 +331,12 @@ def ends_in_order(site, folder):
 def test_a_real_model_answers_as_it_does_here():
     from classifier.cluster.ray_serve import ServeReplicas, serve
     from classifier.models import load
-    from classifier.serving.engine import Engine
+    from classifier.serving.engine import LocalEngine
 
     started_cluster()
     of_model = ("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
     photos = [path.read_bytes() for path in sorted((SHARED / "photos").iterdir())[:8]]
-    here, there = Engine(load(*of_model)), RemoteEngine(ServeReplicas(partial(load, *of_model), name="real"))
+    here, there = LocalEngine(load(*of_model)), RemoteEngine(ServeReplicas(partial(load, *of_model), name="real"))
     try:
         for expected, answer in zip(here.classify(photos), there.classify(photos), strict=True):
             assert [p.index for p in answer.predictions] == [p.index for p in expected.predictions]

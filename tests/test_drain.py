@@ -9,7 +9,7 @@ import pytest
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from web.middleware import Drain
+from web.middleware import DrainUploads
 
 
 class Sender(io.RawIOBase):
@@ -43,14 +43,14 @@ def send(app, body, **environ):
 
 def test_the_rest_of_the_body_is_read_exactly_to_its_end():
     body = Sender()
-    assert send(Drain(refuse), body, CONTENT_LENGTH="5000000") == b"refused"
+    assert send(DrainUploads(refuse), body, CONTENT_LENGTH="5000000") == b"refused"
     assert body.taken == 5_000_000
 
 
 @pytest.mark.parametrize("length", [{"CONTENT_LENGTH": str(10**12)}, {"wsgi.input_terminated": True}])
 def test_an_endless_body_is_given_up(length):
     body = Sender()
-    assert send(Drain(refuse, max_bytes=3_000_000), body, **length) == b"refused"
+    assert send(DrainUploads(refuse, max_bytes=3_000_000), body, **length) == b"refused"
     assert body.taken <= 3_000_000 + 10
 
 
@@ -68,7 +68,7 @@ def test_a_slow_sender_is_given_up(pace):
         theirs.send(b"x" if pace == "stalls before the refusal" else b"x" * 20)
         if pace == "dribbles":
             threading.Thread(target=dribble, daemon=True).start()
-        app = Drain(tolerant, max_s=0.2)
+        app = DrainUploads(tolerant, max_s=0.2)
         assert send(app, body, CONTENT_LENGTH="5000000", **{"gunicorn.socket": ours}) == b"refused"
         given_up.set()
         assert ours.gettimeout() is None
@@ -93,10 +93,10 @@ def test_a_body_that_the_server_cannot_read_is_a_bad_request(client):
 
 
 def test_a_sender_that_left_does_not_matter():
-    assert send(Drain(refuse), io.BytesIO(b"x" * 100), CONTENT_LENGTH="5000000") == b"refused"
+    assert send(DrainUploads(refuse), io.BytesIO(b"x" * 100), CONTENT_LENGTH="5000000") == b"refused"
 
 
 def test_without_a_length_nothing_is_waited_for():
     body = Sender()
-    assert send(Drain(refuse), body) == b"refused"
+    assert send(DrainUploads(refuse), body) == b"refused"
     assert body.taken == 0

@@ -10,8 +10,8 @@ from serving import multipart
 
 from app import create_app
 from classifier.errors import BrokenImage, NoImage, Unavailable
-from classifier.serving.engine import Answer, Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import Answer, LocalEngine
+from classifier.storage.kept import KeptResults
 
 SOON = 10  # seconds; only a broken engine ever waits so long
 
@@ -47,7 +47,7 @@ def make(model):
     made = []
 
     def make(**options):
-        made.append(Engine(model, **options))
+        made.append(LocalEngine(model, **options))
         return made[-1]
 
     yield make
@@ -195,7 +195,7 @@ def test_after_close_photos_are_refused(make):
 def site(make, model, settings):
     """A client of a site whose queue holds one photo, and whose model is held."""
     engine = make(max_waiting=1, timeout_s=SOON)
-    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     holding = hold(model, engine)
     threads, waiting = in_threads(engine.classify, [[picture("lime")]])
     while not engine.waiting():
@@ -208,7 +208,7 @@ def site(make, model, settings):
 
 
 def test_a_full_queue_is_503_with_retry_after_before_the_upload_is_read(site, model, monkeypatch):
-    monkeypatch.setattr("app.sent_photos", lambda *_: pytest.fail("the upload was read"))
+    monkeypatch.setattr("web.pages.upload.sent_photos", lambda *_: pytest.fail("the upload was read"))
     for json in (False, True):
         response = post(site, picture(), json=json)
         assert response.status_code == 503
@@ -238,7 +238,7 @@ class SlowUpload(io.BytesIO):
 @pytest.mark.parametrize("path", ["/", "/models/toy"])
 def test_a_photo_waits_for_one_whose_upload_is_being_read(make, model, settings, path):
     engine = make(max_wait_ms=SOON * 1000)
-    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     threads = []
 
     def other_photo_waits():
@@ -262,7 +262,7 @@ def test_health_and_readiness(client):
 
 def test_a_hung_model_is_neither_alive_nor_ready(make, model, settings):
     engine = make(timeout_s=0.5)
-    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     holding = hold(model, engine)
     assert post(client, picture(), json=True).status_code == 503
     for path in ("/healthz", "/readyz"):
@@ -277,7 +277,7 @@ def test_a_hung_model_is_neither_alive_nor_ready(make, model, settings):
 
 
 def test_a_failing_model_is_503_and_the_next_request_works(make, settings):
-    client = create_app(make(), settings, Uploads(settings.uploads)).test_client()
+    client = create_app(make(), settings, KeptResults(settings.uploads)).test_client()
     for poison in ("black", "white"):
         response = post(client, picture(poison))
         assert response.status_code == 503

@@ -13,8 +13,8 @@ from ray_cluster import needs_ray, rays_warnings, started_cluster
 from app import create_app
 from classifier.contract import Answer
 from classifier.errors import ClassifierError, NotExplainable, Unavailable
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 
 pytestmark = rays_warnings
 
@@ -42,7 +42,7 @@ def make(request, steering):
     made = []
 
     def local(**bounds):
-        return Engine(HeldModel(steering.folder), **OPTIONS, **bounds)
+        return LocalEngine(HeldModel(steering.folder), **OPTIONS, **bounds)
 
     def on_ray(**bounds):
         from classifier.cluster.ray_serve import ServeReplicas
@@ -68,7 +68,7 @@ def engine(make):
 
 @pytest.fixture
 def oracle(steering):
-    engine = Engine(HeldModel(steering.folder), **OPTIONS)
+    engine = LocalEngine(HeldModel(steering.folder), **OPTIONS)
     yield engine
     engine.close()
 
@@ -214,7 +214,7 @@ def test_after_close_photos_are_refused(make):
 
 
 def test_the_site_around_it(engine, settings):
-    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     assert client.get("/readyz").json == {"status": "ready", "model": "toy", "device": "CPU", "precision": "float32"}
     assert client.get("/healthz").json == {"status": "alive"}
     assert "blue jay (" in post(client, picture("blue")).get_data(as_text=True)

@@ -31,7 +31,7 @@ def pristine(tmp_path_factory):
     photos = keras.Input((*SIZE, 3), dtype="uint8")
     means = keras.ops.mean(keras.ops.cast(photos, "float32"), axis=(1, 2))
     scores = keras.layers.Softmax()(keras.ops.flip(means, axis=-1) / 32)
-    card = folder.Card(labels=CLASSES, size=SIZE, resize="stretch", threshold=0.5)
+    card = folder.ModelCard(labels=CLASSES, size=SIZE, resize="stretch", threshold=0.5)
     folder.write(target, keras.Model(photos, scores), card)
     return target
 

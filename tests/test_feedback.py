@@ -6,7 +6,7 @@ import pytest
 from conftest import picture, post
 
 from classifier.storage.feedback import Feedback, export, folder_name
-from classifier.storage.kept import Uploads
+from classifier.storage.kept import KeptResults
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def kept(client):
 
 @pytest.fixture
 def feedback(settings):
-    return Feedback(Uploads(settings.uploads), settings.uploads, settings.keep_mb)
+    return Feedback(KeptResults(settings.uploads), settings.uploads, settings.keep_mb)
 
 
 def say(client, kept, **form):
@@ -49,7 +49,7 @@ def test_feedback_is_asked_once_and_shown_afterwards(client, kept):
 def test_feedback_does_not_make_a_result_last_longer(client, kept, settings):
     for path in settings.uploads.iterdir():
         os.utime(path, (0, 0))
-    in_1970 = Uploads(settings.uploads, clock=lambda: 3600)
+    in_1970 = KeptResults(settings.uploads, clock=lambda: 3600)
     in_1970.amend(kept["id"], {"feedback": {"label": "cat", "right": True}})
     assert in_1970.answer(kept["id"])["feedback"]["right"]
     assert client.get(kept["url"]).status_code == 404
@@ -59,7 +59,7 @@ def test_only_what_may_be_kept_outlives_the_result(client, kept, settings, feedb
     say(client, kept, right="no", label="lion")
     assert not (settings.uploads / "feedback").exists()
     say(client, kept, right="no", label="lion", keep="on")
-    Uploads(settings.uploads).delete(kept["id"])  # as if it had expired
+    KeptResults(settings.uploads).delete(kept["id"])  # as if it had expired
     assert [label for _, label, _ in feedback.labelled()] == ["lion"]
 
 

@@ -36,7 +36,7 @@ def write_colours(path: Path, **card) -> Path:
     from classifier.models import folder
 
     path.mkdir(parents=True)
-    folder.write(path, colours(), folder.Card(**{"labels": COLOURS, "size": (32, 32)} | card))
+    folder.write(path, colours(), folder.ModelCard(**{"labels": COLOURS, "size": (32, 32)} | card))
     return path
 
 

@@ -4,8 +4,8 @@ import pytest
 from conftest import ToyModel
 
 from app import create_app
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 
@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def app(folder):
-    return create_app(Engine(ToyModel()), Settings(uploads=folder), Uploads(folder))
+    return create_app(LocalEngine(ToyModel()), Settings(uploads=folder), KeptResults(folder))
 
 
 def test_ready_names_what_answers(app):

@@ -251,7 +251,7 @@ def test_a_heic_photo_is_told_how_to_become_a_jpeg(monkeypatch):
      Image.DecompressionBombError, RecursionError, AssertionError, EOFError, zlib.error],
 )  # fmt: skip
 def test_whatever_pillow_raises_becomes_ours(exception):
-    with pytest.raises(ClassifierError) as raised, decode.only_our_errors():
+    with pytest.raises(ClassifierError) as raised, decode.image_errors():
         raise exception("internals that nobody should read")
     assert "internals" not in str(raised.value)
     assert isinstance(raised.value.__cause__, exception)

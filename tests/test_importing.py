@@ -62,7 +62,7 @@ def labels(tmp_path):
 
 @pytest.fixture
 def imported(tmp_path, labels):
-    """Saves a network, imports it and loads the folder: (Model, Card)."""
+    """Saves a network, imports it and loads the folder: (Model, ModelCard)."""
     from classifier.models import loading
 
     def do(network, count=3, format="keras", **options):
@@ -274,7 +274,9 @@ def test_python_code_in_a_model_folder_is_never_run(tmp_path):
     from classifier.models import folder, loading
 
     (tmp_path / "ours").mkdir()
-    folder.write(tmp_path / "ours", written(tmp_path, "lambda"), folder.Card(labels=["a", "b", "c"], size=(SIDE, SIDE)))
+    folder.write(
+        tmp_path / "ours", written(tmp_path, "lambda"), folder.ModelCard(labels=["a", "b", "c"], size=(SIDE, SIDE))
+    )
     (tmp_path / "ran").unlink(missing_ok=True)
     with pytest.raises(StartupError, match="it holds Python code of its own"):
         loading.load(str(tmp_path / "ours"))

@@ -12,7 +12,7 @@ from conftest import SHARED, encoded, needs_shared, textured
 from classifier.contract import Label
 from classifier.errors import StartupError
 from classifier.photos import decode, fit
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 
 pytestmark = pytest.mark.tensorflow
 
@@ -240,7 +240,7 @@ def test_reduced_precision_gives_real_names_too(precision):
     weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
     files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
     full, low = (
-        Engine(loading.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision)
+        LocalEngine(loading.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision)
     )
     pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
     assert sum(a.index == b.index for a, b in pairs) >= 23
@@ -256,7 +256,7 @@ def test_real_weights_give_real_names():
     files = sorted((SHARED / "photos").iterdir())
     found = {}
     for resize in ("crop", "stretch"):
-        answers = Engine(ours, resize=resize).classify([file.read_bytes() for file in files])
+        answers = LocalEngine(ours, resize=resize).classify([file.read_bytes() for file in files])
         ranks = [[p.wnid for p in a.predictions].index(f.name[:9]) if f.name[:9] in [p.wnid for p in a.predictions]
                  else None for a, f in zip(answers, files, strict=True)]  # fmt: skip
         found[resize] = sum(rank == 0 for rank in ranks), sum(rank is not None for rank in ranks)

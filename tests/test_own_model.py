@@ -15,8 +15,8 @@ from test_folder import COLOURS, write_colours
 from app import create_app
 from classifier.photos import fit
 from classifier.prediction import output
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 pytestmark = pytest.mark.tensorflow
@@ -43,7 +43,7 @@ def engine(own):
     from classifier.models import loading
 
     ours = loading.load(str(own))
-    engine = Engine(ours, resize=ours.resize)
+    engine = LocalEngine(ours, resize=ours.resize)
     yield engine
     engine.close()
 
@@ -54,7 +54,7 @@ def make_site(engine, own, tmp_path):
 
     def make(**changes):
         settings = Settings(**{"uploads": tmp_path / "uploads", "model": str(own)} | changes)
-        return create_app(engine, settings, Uploads(settings.uploads, settings.keep_hours)).test_client()
+        return create_app(engine, settings, KeptResults(settings.uploads, settings.keep_hours)).test_client()
 
     return make
 
@@ -300,9 +300,9 @@ def test_a_label_is_escaped_everywhere(tmp_path, own):
     card = json.loads((path / "model.json").read_text())
     labels = ["<script>alert(1)</script>", 'a"b', "c&d_e, f"]
     (path / "model.json").write_text(json.dumps(card | {"labels": labels}))
-    engine = Engine(loading.load(str(path)))
+    engine = LocalEngine(loading.load(str(path)))
     settings = Settings(uploads=tmp_path / "uploads", model=str(path))
-    client = create_app(engine, settings, Uploads(settings.uploads)).test_client()
+    client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     page = post(client, picture("red"))
     assert page.status_code == 200
     assert "<script>alert" not in page.get_data(as_text=True)
@@ -317,7 +317,7 @@ def test_a_folder_trained_elsewhere_serves_by_its_own_way_of_resizing(tmp_path):
     stretched = loading.load(str(write_colours(tmp_path / "stretched", resize="stretch")))
     wide = Image.new("RGB", (400, 100), "red")
     wide.paste("blue", (150, 0, 250, 100))  # the middle, all that crop would see
-    engine = Engine(stretched, resize=stretched.resize)
+    engine = LocalEngine(stretched, resize=stretched.resize)
     (answer,) = engine.classify([encoded(wide)])
     engine.close()
     assert answer.predictions[0].label == "red"

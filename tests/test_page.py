@@ -15,8 +15,8 @@ from playwright.sync_api import Page, expect
 
 from app import create_app
 from classifier.errors import Unavailable
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import ROOT, Settings
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -40,7 +40,7 @@ FILES_OF_EVENT = """([type, files]) => {
 pytestmark = needs_chromium
 
 
-class SpyingEngine(Engine):
+class SpyingEngine(LocalEngine):
     """Keeps what arrives, can be made to wait, and refuses as often as it is told."""
 
     def __init__(self) -> None:
@@ -69,10 +69,10 @@ class SpyingEngine(Engine):
 
 
 @contextmanager
-def served(engine: Engine, uploads: Path, keep_hours: float) -> Iterator[str]:
+def served(engine: LocalEngine, uploads: Path, keep_hours: float) -> Iterator[str]:
     """The address of a running site."""
     settings = Settings(uploads=uploads, keep_hours=keep_hours)
-    app = create_app(engine, settings, Uploads(uploads, keep_hours))
+    app = create_app(engine, settings, KeptResults(uploads, keep_hours))
     with listening(app) as port:
         yield f"http://127.0.0.1:{port}/"
     engine.close()
@@ -88,7 +88,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def site_that_keeps_nothing(tmp_path):
-    with served(Engine(ToyModel()), tmp_path, keep_hours=0) as url:
+    with served(LocalEngine(ToyModel()), tmp_path, keep_hours=0) as url:
         yield url
 
 

@@ -12,12 +12,12 @@ from conftest import ToyModel, picture
 from classifier.errors import DataError
 from classifier.prediction.output import run
 from classifier.prediction.rows import AT_ONCE, find, predict
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 
 
 @pytest.fixture
 def engine():
-    engine = Engine(ToyModel(), top=2)
+    engine = LocalEngine(ToyModel(), top=2)
     yield engine
     engine.close()
 

@@ -1,9 +1,9 @@
-"""Answers in words."""
+"""Outcomes in words."""
 
 import pytest
 
 from classifier.serving.engine import Prediction
-from web.pages.outcome import percent, printable, readable, sentence
+from web.pages.wording import percent, printable, readable, sentence
 
 
 @pytest.mark.parametrize(

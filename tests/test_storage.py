@@ -13,10 +13,10 @@ from serving import free_port, run_together
 
 from app import create_app
 from classifier.errors import ResultNotFound, StartupError, Unavailable
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 from classifier.storage import object_store
 from classifier.storage.feedback import Feedback
-from classifier.storage.kept import Uploads
+from classifier.storage.kept import KeptResults
 from classifier.storage.object_store import FileSystem, open_store
 from classifier.storage.stores import Folder, below
 from web.settings import Settings
@@ -180,8 +180,8 @@ def test_readers_see_all_of_a_document_or_none_of_it(open_it):
 
 
 def test_a_result_is_there_for_every_machine(open_it):
-    id = Uploads(open_it()).keep(b"jpeg", ANSWER)
-    other = Uploads(open_it())
+    id = KeptResults(open_it()).keep(b"jpeg", ANSWER)
+    other = KeptResults(open_it())
     assert other.answer(id) == ANSWER
     assert other.picture(id) == b"jpeg"
     assert other.ids() == [id]
@@ -194,18 +194,18 @@ def test_a_result_is_there_for_every_machine(open_it):
 
 @pytest.mark.parametrize("id", ["0" * 32, "", "x", "../" + "0" * 32, "0" * 31 + "G", "0" * 32 + "\n", "*" * 32])
 def test_what_is_not_there_is_not_found(store, id):
-    uploads = Uploads(store)
+    uploads = KeptResults(store)
     for look in (uploads.answer, uploads.picture, uploads.delete):
         with pytest.raises(ResultNotFound):
             look(id)
 
 
 def test_results_expire_however_late_they_are_amended(place, store):
-    uploads = Uploads(store, keep_hours=24)
+    uploads = KeptResults(store, keep_hours=24)
     old, young = uploads.keep(b"old", ANSWER), uploads.keep(b"young", ANSWER)
     age(place, old, 25)
     age(place, young, 23)
-    Uploads(store, keep_hours=26).amend(old, {"feedback": {"label": "cat"}})
+    KeptResults(store, keep_hours=26).amend(old, {"feedback": {"label": "cat"}})
     assert uploads.amend(young, {"sure": True}) == ANSWER | {"sure": True}
     assert uploads.answer(young) == ANSWER | {"sure": True}
     with pytest.raises(ResultNotFound):
@@ -217,17 +217,17 @@ def test_results_expire_however_late_they_are_amended(place, store):
 def test_several_machines_make_room_at_the_same_time_and_the_youngest_stay(place, open_it):
     kept = []
     for i in range(10):
-        kept.append(Uploads(open_it(), keep_mb=100).keep(bytes(100_000), ANSWER))
+        kept.append(KeptResults(open_it(), keep_mb=100).keep(bytes(100_000), ANSWER))
         age(place, kept[-1], 1 - i / 100)
-    sweeps = [Uploads(open_it(), keep_mb=0.5).sweep for _ in range(4)]
+    sweeps = [KeptResults(open_it(), keep_mb=0.5).sweep for _ in range(4)]
     run_together([threading.Thread(target=sweep) for sweep in sweeps], timeout_s=60)
-    left = Uploads(open_it()).ids()
+    left = KeptResults(open_it()).ids()
     assert len(left) == 4  # 0.9 of 0.5 MiB, of 0.1 MB each
     assert left == kept[-len(left) :]
 
 
 def test_a_sweep_leaves_alone_what_is_not_ours_and_takes_what_a_crash_left(place, store):
-    uploads = Uploads(store)
+    uploads = KeptResults(store)
     uploads.keep(b"jpeg", ANSWER)
     for name in ("README.md", "f" * 32 + ".json"):
         store.write(name, b"x")
@@ -238,7 +238,7 @@ def test_a_sweep_leaves_alone_what_is_not_ours_and_takes_what_a_crash_left(place
 
 
 def test_a_full_remote_store_is_swept_beside_the_requests(s3):
-    uploads = Uploads(s3, keep_mb=0.5)
+    uploads = KeptResults(s3, keep_mb=0.5)
     uploads.start_sweeping()
     kept = [uploads.keep(bytes(100_000), ANSWER) for _ in range(8)]
     deadline = time.monotonic() + 30
@@ -265,7 +265,7 @@ def silent(monkeypatch):
 
 
 def test_gone_and_out_of_reach_are_two_things(unreachable):
-    uploads = Uploads(unreachable)
+    uploads = KeptResults(unreachable)
     for look in (uploads.answer, uploads.picture, uploads.delete, uploads.discard):
         with pytest.raises(Unavailable, match="cannot be read at the moment"):
             look("0" * 32)
@@ -276,7 +276,7 @@ def test_gone_and_out_of_reach_are_two_things(unreachable):
 
 def test_a_silent_store_is_given_up_soon_and_then_not_waited_for(silent, monkeypatch):
     monkeypatch.setattr(object_store, "TIMEOUT_S", 0.5)
-    uploads = Uploads(silent)
+    uploads = KeptResults(silent)
     started = time.monotonic()
     with pytest.raises(OSError, match="store"):
         uploads.keep(b"jpeg", ANSWER)
@@ -308,7 +308,7 @@ async def broken_connection(*_, **__):
 
 def test_a_bucket_that_is_not_there_keeps_nothing(s3):
     with pytest.raises(OSError, match="bucket"):
-        Uploads("s3://elsewhere/kept").keep(b"jpeg", ANSWER)
+        KeptResults("s3://elsewhere/kept").keep(b"jpeg", ANSWER)
 
 
 @pytest.fixture
@@ -317,9 +317,9 @@ def make_site(request):
 
     def make(place):
         settings = Settings(uploads=place)
-        engine = Engine(ToyModel())
+        engine = LocalEngine(ToyModel())
         request.addfinalizer(engine.close)
-        return create_app(engine, settings, Uploads(place)).test_client()
+        return create_app(engine, settings, KeptResults(place)).test_client()
 
     return make
 
@@ -332,10 +332,10 @@ def test_any_machine_shows_amends_and_deletes_any_result(s3, make_site):
     assert other.get(result["url"] + "/why?class=1").mimetype == "image/png"
     other.post(result["url"] + "/feedback", data={"right": "no", "label": "lynx", "keep": "on"})
     assert "lynx" in one.get(result["url"]).get_data(as_text=True)
-    assert [label for _, label, _ in Feedback(Uploads(s3), s3, 1).labelled()] == ["lynx", "lynx"]
+    assert [label for _, label, _ in Feedback(KeptResults(s3), s3, 1).labelled()] == ["lynx", "lynx"]
     assert one.delete(result["url"]).status_code == 204
     assert other.get(result["url"]).status_code == 404
-    assert list(Feedback(Uploads(s3), s3, 1).labelled()) == []
+    assert list(Feedback(KeptResults(s3), s3, 1).labelled()) == []
 
 
 def test_when_the_store_is_down_answers_are_given_and_results_are_503(unreachable, make_site):

@@ -26,7 +26,7 @@ from classifier.photos import decode
 from classifier.photos.fit import to_pixels
 from classifier.training import fit, record, transfer
 from classifier.training.options import Options
-from classifier.training.train import completed, learn, train
+from classifier.training.train import train, train_network, with_recipe_defaults
 from classifier.training.transfer import backbone
 
 pytestmark = pytest.mark.tensorflow
@@ -125,7 +125,8 @@ def test_the_split_says_which_photo_was_used_for_what(trained, data):
 
 def test_the_card_tells_how_it_was_made(trained):
     card = folder.read_card(trained[0])
-    assert card.training["options"] == {**vars(completed(Options(**TINY))), "epochs": 8, "examples": 3, "seed": 4,
+    options = vars(with_recipe_defaults(Options(**TINY)))
+    assert card.training["options"] == {**options, "epochs": 8, "examples": 3, "seed": 4,
                                         "augment": []}  # fmt: skip
     assert {key: card.training["data"][key] for key in ("folder", "train", "validation", "test", "left_out")} == {
         "folder": "colours", "train": 27, "validation": 3, "test": 6, "left_out": 0,
@@ -173,7 +174,7 @@ def test_every_recipe_makes_a_classifier(data, two, tmp_path, options, classes, 
 
 @pytest.mark.parametrize(("recipe", "size"), [("small", 180), ("dropout", 200), ("gray", 100), ("transfer", 299)])
 def test_the_size_is_what_the_recipe_or_the_backbone_was_made_for(recipe, size):
-    options = completed(Options(recipe=recipe, backbone="xception"))
+    options = with_recipe_defaults(Options(recipe=recipe, backbone="xception"))
     assert (options.image_size, options.grayscale) == (size, recipe == "gray")
 
 
@@ -246,11 +247,11 @@ def test_the_best_weights_are_restored_not_the_last():
 
 
 def test_the_written_model_has_the_best_validation_loss(data, tmp_path):
-    options = completed(Options(**{**TINY, "epochs": 6, "learning_rate": 0.02}))
+    options = with_recipe_defaults(Options(**{**TINY, "epochs": 6, "learning_rate": 0.02}))
     photos = reading.read(data, (SIDE, SIDE))
     parts = split(photos, 0.1, 0.2, 0)
     keras.utils.set_random_seed(0)
-    network, history = learn(photos, parts, options)
+    network, history = train_network(photos, parts, options)
     validation = fit.Batches(photos.take, photos.labels, parts["validation"], 8)
     assert loss_of(network, validation) == pytest.approx(min(history["val_loss"]), abs=1e-5)
 
@@ -309,7 +310,7 @@ def test_an_interrupt_with_weights_to_beat_keeps_those(interrupted_at):
     before = network.get_weights()
     assert fitted(network, halves.batches(1), halves.batches(), to_beat=0.5) == {}
     assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
-    assert transfer.continued({"loss": [1.0]}, {}) == {"loss": [1.0]}
+    assert transfer.joined({"loss": [1.0]}, {}) == {"loss": [1.0]}
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
@@ -370,10 +371,10 @@ def test_fine_tuning_trains_the_last_third_and_is_no_worse_than_the_head(data, t
     weighted = []
     plain = transfer.fit
     monkeypatch.setattr(transfer, "fit", lambda *a, **k: weighted.append(k["class_weights"]) or plain(*a, **k))
-    options = completed(Options(**{**TRANSFER, "fine_tune": True, "class_weights": True}))
+    options = with_recipe_defaults(Options(**{**TRANSFER, "fine_tune": True, "class_weights": True}))
     photos = reading.read(data, (SIDE, SIDE))
     parts = split(photos, 0.1, 0.2, 0)
-    network, history = learn(photos, parts, options)
+    network, history = train_network(photos, parts, options)
     assert {len(values) for values in history.values()} == {4}
     assert weighted == [dict.fromkeys(range(3), 1.0)] * 2
     validation = fit.Batches(photos.take, photos.labels, parts["validation"], 8)
@@ -579,8 +580,8 @@ def test_weights_that_do_not_fit_a_backbone_are_one_sentence(tmp_path, kind):
 
 def test_the_network_of_a_transfer_gives_the_heads_answers_on_the_features(two):
     photos = reading.read(two, (SIDE, SIDE))
-    options = completed(Options(**{**TRANSFER, "epochs": 1}))
-    network, _ = learn(photos, split(photos, 0.1, 0.2, 0), options)
+    options = with_recipe_defaults(Options(**{**TRANSFER, "epochs": 1}))
+    network, _ = train_network(photos, split(photos, 0.1, 0.2, 0), options)
     pixels = photos.take(np.arange(4))
     kernel, bias = network.layers[-1].get_weights()
     features = np.asarray(backbone("mobilenet_v2", "random", SIDE)(pixels))

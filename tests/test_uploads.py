@@ -9,7 +9,7 @@ import pytest
 from serving import run_together
 
 from classifier.errors import ResultNotFound
-from classifier.storage.kept import Uploads
+from classifier.storage.kept import KeptResults
 
 ANSWER = {"model": "toy", "predictions": [{"index": 0, "score": 0.5}]}
 HOUR = 3600
@@ -35,7 +35,7 @@ def size(folder):
 
 
 def test_what_is_kept_comes_back(folder):
-    uploads = Uploads(folder)
+    uploads = KeptResults(folder)
     id = uploads.keep(b"jpeg", ANSWER)
     assert uploads.answer(id) == ANSWER
     assert uploads.picture(id) == b"jpeg"
@@ -43,27 +43,27 @@ def test_what_is_kept_comes_back(folder):
 
 
 def test_ids_are_128_random_bits(folder):
-    uploads = Uploads(folder)
+    uploads = KeptResults(folder)
     kept = {uploads.keep(b"", ANSWER) for _ in range(50)}
     assert len(kept) == 50
     assert all(len(bytes.fromhex(id)) == 16 for id in kept)
 
 
 def test_another_process_sees_the_same_results(folder):
-    id = Uploads(folder).keep(b"jpeg", ANSWER)
-    assert Uploads(folder).answer(id) == ANSWER
+    id = KeptResults(folder).keep(b"jpeg", ANSWER)
+    assert KeptResults(folder).answer(id) == ANSWER
 
 
 @pytest.mark.parametrize("id", ["0" * 32, "", "x", "../" + "0" * 32, "0" * 31 + "G", "0" * 32 + "\n", "\0" * 32])
 def test_what_is_not_there_is_not_found(folder, id):
-    uploads = Uploads(folder)
+    uploads = KeptResults(folder)
     for look in (uploads.answer, uploads.picture, uploads.delete):
         with pytest.raises(ResultNotFound):
             look(id)
 
 
 def test_an_expired_result_is_gone_at_once_and_swept_later(folder):
-    uploads = Uploads(folder, keep_hours=24)
+    uploads = KeptResults(folder, keep_hours=24)
     old, young = uploads.keep(b"old", ANSWER), uploads.keep(b"young", ANSWER)
     age(folder, old, 25)
     age(folder, young, 23)
@@ -75,7 +75,7 @@ def test_an_expired_result_is_gone_at_once_and_swept_later(folder):
 
 
 def test_too_much_is_made_room_for_oldest_first(folder):
-    uploads = Uploads(folder, keep_mb=1)
+    uploads = KeptResults(folder, keep_mb=1)
     kept = []
     for i in range(12):
         kept.append(uploads.keep(bytes(100_000), ANSWER))
@@ -87,14 +87,14 @@ def test_too_much_is_made_room_for_oldest_first(folder):
 
 def test_results_of_an_earlier_run_count_too(folder):
     for _ in range(8):
-        Uploads(folder, keep_mb=100).keep(bytes(100_000), ANSWER)
-    uploads = Uploads(folder, keep_mb=0.5)
+        KeptResults(folder, keep_mb=100).keep(bytes(100_000), ANSWER)
+    uploads = KeptResults(folder, keep_mb=0.5)
     uploads.sweep()
     assert size(folder) <= 2**19
 
 
 def test_a_sweep_leaves_other_files_alone_and_takes_what_a_crash_left(folder):
-    uploads = Uploads(folder)
+    uploads = KeptResults(folder)
     uploads.keep(b"jpeg", ANSWER)
     (folder / "README.md").touch()
     half_written = folder / ("f" * 32 + ".jpg.part")
@@ -108,7 +108,7 @@ def test_a_sweep_leaves_other_files_alone_and_takes_what_a_crash_left(folder):
 
 
 def test_a_failed_write_leaves_nothing(folder, monkeypatch):
-    uploads = Uploads(folder)
+    uploads = KeptResults(folder)
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         uploads.keep(b"jpeg", ANSWER)
@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_nothing(folder, monkeypatch):
 
 
 def test_many_threads_keep_read_and_delete_side_by_side(folder):
-    uploads = Uploads(folder, keep_mb=1)
+    uploads = KeptResults(folder, keep_mb=1)
     failures = []
 
     def work():
@@ -138,7 +138,7 @@ def test_many_threads_keep_read_and_delete_side_by_side(folder):
 
 
 def test_the_background_sweep_starts_at_once_and_ends_with_close(folder):
-    uploads = Uploads(folder)
+    uploads = KeptResults(folder)
     old = uploads.keep(b"old", ANSWER)
     age(folder, old, 25)
     uploads.start_sweeping()
@@ -150,12 +150,12 @@ def test_the_background_sweep_starts_at_once_and_ends_with_close(folder):
 
 
 def test_where_nothing_is_kept_any_more_the_first_sweep_takes_what_was(folder):
-    Uploads(folder).keep(b"old", ANSWER)
-    uploads = Uploads(folder, keep_hours=0)
+    KeptResults(folder).keep(b"old", ANSWER)
+    uploads = KeptResults(folder, keep_hours=0)
     uploads.sweep()
     assert list(folder.iterdir()) == []
 
 
 def test_sweeping_a_folder_that_is_not_there_yet_is_fine(folder):
-    Uploads(folder).sweep()
+    KeptResults(folder).sweep()
     assert not folder.exists()

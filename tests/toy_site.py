@@ -8,8 +8,8 @@ from tempfile import gettempdir
 from conftest import ToyModel
 
 from app import create_app
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 
@@ -27,5 +27,7 @@ class MoodyModel(ToyModel):
 
 
 app = create_app(
-    Engine(MoodyModel(), timeout_s=2), Settings(keep_hours=0), Uploads(Path(gettempdir(), "none"), keep_hours=0)
+    LocalEngine(MoodyModel(), timeout_s=2),
+    Settings(keep_hours=0),
+    KeptResults(Path(gettempdir(), "none"), keep_hours=0),
 )

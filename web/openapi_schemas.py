@@ -67,8 +67,8 @@ def site(classes: int) -> dict[str, Schema]:
     return {
         "Prediction": prediction,
         "Problem": problem,
-        "Result": {"oneOf": [result, failed]},
-        "Results": record({"model": STRING, "results": listed(ref("Result"), minItems=1)}),
+        "Outcome": {"oneOf": [result, failed]},
+        "Results": record({"model": STRING, "results": listed(ref("Outcome"), minItems=1)}),
         "Why": record({"index": index, "size": size, "box": box, "heat": heat}),
         "Alive": record({"status": {"const": "alive"}}),
         "Ready": ready,

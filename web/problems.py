@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import NamedTuple
 
-from flask import Request
+from flask import Request, Response, jsonify
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from classifier import errors
@@ -77,3 +77,25 @@ def wants_json(request: Request) -> bool:
     """Whether the client prefers JSON to a page; a plain `*/*`, as curl sends, does not."""
     offered = ["text/html", "application/json", "application/json; charset=utf-8", "application/problem+json"]
     return request.accept_mimetypes.best_match(offered, "text/html") != "text/html"
+
+
+def problem_json(document: dict[str, object]) -> Response:
+    response = jsonify(document)
+    response.mimetype = "application/problem+json"
+    return response
+
+
+def with_status(response: Response, told: Problem, error: Exception | None = None) -> None:
+    """The status of a problem and the headers that go with it, and with the `error` that it was."""
+    response.status_code = told.status
+    response.headers.update(told.headers)
+    if isinstance(error, HTTPException):  # such as the Allow of a 405
+        response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
+
+
+# What Flask and Werkzeug refuse by themselves; elsewhere on the site the form is the way out.
+API_SENTENCES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address; /openapi.json lists what there is.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request; /openapi.json lists what does.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "This is more than one request may hold; please send fewer or smaller photos.",
+}

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from classifier.contract import Network, Prediction, Resize
+from classifier.contract import Prediction, Resize, ServedModel
 from classifier.errors import ClassifierError
 from classifier.photos import files
 from classifier.photos.decode import read
 from classifier.photos.fit import to_pixels
 from classifier.prediction.rows import Row, answered
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 
 BATCH = 32
 BLOCK_BYTES = 16 * 2**20  # of decoded photos on their way at once: about a hundred
@@ -29,7 +29,7 @@ class Streaming:
 
     def __init__(
         self,
-        load: Callable[[], Network],
+        load: Callable[[], ServedModel],
         size: tuple[int, int],
         resize: Resize = "crop",
         top: int = 5,
@@ -93,8 +93,8 @@ def decode(row: dict[str, Any], size: tuple[int, int], resize: Resize) -> dict[s
 class Predictor:
     """A local engine in an actor of its own."""
 
-    def __init__(self, load: Callable[[], Network], top: int) -> None:
-        self._engine = Engine(load(), top=top, timeout_s=3600)
+    def __init__(self, load: Callable[[], ServedModel], top: int) -> None:
+        self._engine = LocalEngine(load(), top=top, timeout_s=3600)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """A batch's columns: `file`, `error`, `pixels` (n, h, w, 3) -> `file`, `error`, `predictions` (JSON)."""

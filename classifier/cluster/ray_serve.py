@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
-from classifier.cluster.remote_engine import Gone
+from classifier.cluster.remote_engine import ReplicaLost
 from classifier.cluster.replica import BATCHES_AT_HAND, RemoteModel, Replica, failure
-from classifier.contract import Network
+from classifier.contract import ServedModel
 from classifier.errors import StartupError
 from classifier.models import load
 from classifier.serving.admission import Full
@@ -48,7 +48,7 @@ class ServeReplicas:
     """The replicas of the application `name`: those that are there, or else new ones, started with `options`."""
 
     def __init__(
-        self, load: Callable[[], Network], *, name: str = APP, replicas: tuple[int, int] = (1, 1), **options: Any
+        self, load: Callable[[], ServedModel], *, name: str = APP, replicas: tuple[int, int] = (1, 1), **options: Any
     ) -> None:
         self._name = name
         self._leave = connect(replicas[1])
@@ -97,7 +97,7 @@ class ServeReply:
         except BackPressureError as exc:
             raise Full from exc
         except GONE as exc:
-            raise Gone(one_line(exc)) from exc
+            raise ReplicaLost(one_line(exc)) from exc
 
 
 def connect(cpus: int) -> Callable[[], None]:
@@ -144,7 +144,7 @@ def app(args: dict[str, Any]) -> serve.Application:
 
 
 def application(
-    load: Callable[[], Network],
+    load: Callable[[], ServedModel],
     *,
     replicas: tuple[int, int] = (1, 1),
     max_batch: int = 32,

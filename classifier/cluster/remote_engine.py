@@ -16,7 +16,7 @@ import numpy as np
 
 from classifier.contract import Answer, Explanation, Facts
 from classifier.errors import ClassifierError, Unavailable
-from classifier.serving.admission import Closed, Full, Pace, in_our_words, patience_s
+from classifier.serving.admission import Closed, Full, Throughput, patience_s, user_facing_errors
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ TRIES = 5  # then it may be the photo that kills replicas
 PAUSE_S = 0.1  # before the second try; each next pause is twice as long
 
 
-class Gone(Exception):
+class ReplicaLost(Exception):
     """The replica died, or cannot be reached, before it answered."""
 
 
@@ -36,7 +36,7 @@ class Reply(Protocol):
     """What a replica will say."""
 
     def result(self, timeout_s: float) -> Any:
-        """Raises TimeoutError, Gone, Full when too many wait already, or what went wrong in the replica."""
+        """Raises TimeoutError, ReplicaLost, Full when too many wait already, or what went wrong in the replica."""
 
 
 class Replicas(Protocol):
@@ -51,7 +51,7 @@ class Replicas(Protocol):
     def close(self) -> None: ...
 
 
-class Question:
+class ReplicaCall:
     """What is asked of one replica, and of another when that one dies. `ask` is told how many seconds are left."""
 
     def __init__(self, ask: Callable[[float], Reply], deadline: float) -> None:
@@ -60,14 +60,14 @@ class Question:
         self._reply = ask(self._left())
 
     def result(self) -> Any:
-        """Raises TimeoutError after the deadline, Gone after some tries, Full, or what went wrong in the replica."""
+        """Return the reply. Raises TimeoutError, ReplicaLost after some tries, Full, or the replica's own error."""
         for tries in range(1, TRIES + 1):
             try:
                 return self._reply.result(self._left())
             except Full:
                 if tries == 1:  # what was taken once is not refused any more
                     raise
-            except Gone as exc:
+            except ReplicaLost as exc:
                 log.warning("A replica was lost (%s).", exc)
                 if tries == TRIES:
                     raise
@@ -98,7 +98,7 @@ class RemoteEngine:
         self._running = replicas.running()
         self._heard = time.monotonic()
         self._in_flight = 0
-        self._pace = Pace()
+        self._pace = Throughput()
         self._changed = threading.Condition()
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="replicas", daemon=True).start()
@@ -113,17 +113,17 @@ class RemoteEngine:
 
     def explain(self, file: bytes, index: int) -> Explanation:
         """As `Engine.explain`; within the deadline, too. Raises NotExplainable, the photo's error or Unavailable."""
-        with in_our_words():
+        with user_facing_errors():
             self._check_open()
             ask = partial(self._replicas.ask, "explain", file, index)
-            explanation = Question(lambda left_s: ask(), time.monotonic() + self._timeout_s).result()
+            explanation = ReplicaCall(lambda left_s: ask(), time.monotonic() + self._timeout_s).result()
         if isinstance(explanation, ClassifierError):
             raise explanation
         return cast(Explanation, explanation)
 
     def check_room(self) -> None:
         """Refuse early, before an upload is read. Raises Unavailable."""
-        with in_our_words(), self._changed:
+        with user_facing_errors(), self._changed:
             self._check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
 
     def expect(self) -> AbstractContextManager[None]:
@@ -151,21 +151,21 @@ class RemoteEngine:
         asked = [self._ask(method, photo, top or self._top, deadline) for photo in photos]
         return [self._answer(question, started) for question in asked]
 
-    def _ask(self, method: str, photo: Any, top: int, deadline: float) -> Question | ClassifierError:
+    def _ask(self, method: str, photo: Any, top: int, deadline: float) -> ReplicaCall | ClassifierError:
         try:
-            with in_our_words(), self._changed:
+            with user_facing_errors(), self._changed:
                 self._check_room(deadline)
-                question = Question(partial(self._replicas.ask, method, photo, top), deadline)
+                question = ReplicaCall(partial(self._replicas.ask, method, photo, top), deadline)
                 self._in_flight += 1
                 return question
         except ClassifierError as error:
             return error
 
-    def _answer(self, question: Question | ClassifierError, started: float) -> Answer | ClassifierError:
+    def _answer(self, question: ReplicaCall | ClassifierError, started: float) -> Answer | ClassifierError:
         if isinstance(question, ClassifierError):
             return question
         try:
-            with in_our_words():
+            with user_facing_errors():
                 answer = question.result()
         except ClassifierError as error:
             return error

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from classifier import errors
-from classifier.contract import Answer, Explanation, Label, Network, Resize
+from classifier.contract import Answer, Explanation, Label, Resize, ServedModel
 from classifier.errors import ClassifierError, StartupError
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 
 Result = TypeVar("Result")
 
@@ -34,9 +34,9 @@ class RemoteModel:
     threshold: float
 
 
-def local_engine(network: Network, *, resize: Resize = "crop", **options: Any) -> Engine:
+def local_engine(network: ServedModel, *, resize: Resize = "crop", **options: Any) -> LocalEngine:
     """The engine around a model, which may know by itself how photos get to its size."""
-    return Engine(network, resize=getattr(network, "resize", None) or resize, **options)
+    return LocalEngine(network, resize=getattr(network, "resize", None) or resize, **options)
 
 
 class Replica:
@@ -45,7 +45,7 @@ class Replica:
     Errors of ours are returned, not raised, so that they travel as what they are.
     """
 
-    def __init__(self, load: Callable[[], Network], *, max_batch: int = 32, **options: Any) -> None:
+    def __init__(self, load: Callable[[], ServedModel], *, max_batch: int = 32, **options: Any) -> None:
         self._engine = local_engine(load(), max_batch=max_batch, **options)
         self._threads = ThreadPoolExecutor(BATCHES_AT_HAND * max_batch, "request")
         sys.setswitchinterval(0.0005)  # the model's thread has to get its turn among those that decode

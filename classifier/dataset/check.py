@@ -34,7 +34,7 @@ WHERE = {  # by whether a group crosses classes, and whether it crosses parts
 }
 
 
-class Look(NamedTuple):
+class FileCheck(NamedTuple):
     """What is remembered of a file: SHA-256, format and 256 bits of difference hash, or why it cannot be read."""
 
     photo: Photo
@@ -45,21 +45,21 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Inspection:
+class DatasetCheck:
     """What was found in `folder`; `same` and `similar` are groups of photos, by their bytes and by their look."""
 
     folder: Path
     classes: list[str]
     photos: list[Photo]  # every file
     parts: list[str]  # those of train, validation and test that the folders give, train always; or none
-    readable: list[Look]
-    unreadable: list[Look]
+    readable: list[FileCheck]
+    unreadable: list[FileCheck]
     same: list[Group]
     similar: list[Group]
     usable: list[Photo]  # what training would keep
 
 
-def inspect(folder: Path) -> Inspection:
+def inspect(folder: Path) -> DatasetCheck:
     """Read every file once, as training would. Raises DataError when `folder` has no two classes."""
     classes, files = find(folder)
     given = {photo.part for photo in files} - {None}
@@ -72,20 +72,20 @@ def inspect(folder: Path) -> Inspection:
     similar = [group for group in grouped(photos, linked(hashes).tolist()) if group not in same]
     rows, pixels = np.arange(len(photos)), np.empty((0, *SIZE, 3), np.uint8)  # nobody looks at these
     usable = without_duplicates(Dataset(folder, classes, photos, digests, [], rows, pixels)).photos
-    return Inspection(folder, classes, files, parts, readable, unreadable, [*same], similar, usable)
+    return DatasetCheck(folder, classes, files, parts, readable, unreadable, [*same], similar, usable)
 
 
-def look_at(photo: Photo) -> Look:
+def look_at(photo: Photo) -> FileCheck:
     try:
         data = content(photo.path)
         image = decode.read(data, SIZE)
     except ClassifierError as error:
-        return Look(photo, error=str(error))
+        return FileCheck(photo, error=str(error))
     format = str(image.format).replace("MPO", "JPEG")  # a JPEG with more pictures behind the first
-    return Look(photo, hashlib.sha256(data).hexdigest(), format, difference_hash(image))
+    return FileCheck(photo, hashlib.sha256(data).hexdigest(), format, difference_hash(image))
 
 
-def problems(inspection: Inspection) -> list[str]:
+def problems(inspection: DatasetCheck) -> list[str]:
     """Sentences that say why training would fail; none if it would not."""
     counts = Counter((photo.label, photo.part or "train") for photo in inspection.usable)
     parts, found = inspection.parts or ["train"], []
@@ -93,11 +93,11 @@ def problems(inspection: Inspection) -> list[str]:
         sizes = ((printable(name), counts[label, part]) for label, name in enumerate(inspection.classes))
         few = [f"{name} ({size})" for name, size in sizes if size < needed]
         where = f"in {part}" if inspection.parts else "to divide into train, validation and test"
-        found += [f"Every class needs {needed} or more usable photos {where}; too few: {some(few)}."] if few else []
+        found += [f"Every class needs {needed} or more usable photos {where}; too few: {shorten(few)}."] if few else []
     return found
 
 
-def warnings(inspection: Inspection) -> list[str]:
+def warnings(inspection: DatasetCheck) -> list[str]:
     """Sentences, each with its first examples on lines of their own, about what training can live with."""
     folder, extensions = inspection.folder, Image.registered_extensions() | {".mpo": "JPEG"}
     unreadable = [f"{shown(look.photo, folder)}: {look.error}" for look in inspection.unreadable]
@@ -116,7 +116,7 @@ def about_copies(folder: Path, what: str, groups: Iterable[Group]) -> list[str]:
     found = defaultdict(list)
     for group in groups:
         crosses = len({photo.label for photo in group}) > 1, len({photo.part for photo in group}) > 1
-        found[crosses].append(some([shown(photo, folder) for photo in group], MEMBERS, " = "))
+        found[crosses].append(shorten([shown(photo, folder) for photo in group], MEMBERS, " = "))
     return [text for key, where in WHERE.items() for text in finding(f"{what} {where}", "photo", found[key])]
 
 
@@ -131,7 +131,7 @@ def about_sizes(classes: Sequence[str], counts: Counter[int]) -> list[str]:
     return [*found, uneven] if most > IMBALANCE * least else found
 
 
-def as_text(inspection: Inspection) -> str:
+def as_text(inspection: DatasetCheck) -> str:
     """A table of the classes, then what is wrong; as wide as the terminal, or 100 characters where there is none."""
     buffer = io.StringIO()
     width = shutil.get_terminal_size((100, 0)).columns
@@ -141,7 +141,7 @@ def as_text(inspection: Inspection) -> str:
     return "\n".join([*map(str.rstrip, buffer.getvalue().splitlines()), *texts])
 
 
-def as_table(inspection: Inspection) -> Table:
+def as_table(inspection: DatasetCheck) -> Table:
     parts = inspection.parts or ["photos"]
     readable = Counter((look.photo.label, look.photo.part or "photos") for look in inspection.readable)
     unreadable = Counter(look.photo.label for look in inspection.unreadable)
@@ -154,11 +154,11 @@ def as_table(inspection: Inspection) -> Table:
 
 def finding(statement: str, noun: str, examples: Sequence[str]) -> list[str]:
     plural = "" if len(examples) == 1 else "es" if noun.endswith("s") else "s"
-    first = some(examples, EXAMPLES, "\n  ")
+    first = shorten(examples, EXAMPLES, "\n  ")
     return [f"{statement}: {len(examples):,} {noun}{plural}.\n  {first}"] if examples else []
 
 
-def some(names: Sequence[str], number: int = EXAMPLES, separator: str = ", ") -> str:
+def shorten(names: Sequence[str], number: int = EXAMPLES, separator: str = ", ") -> str:
     return separator.join([*names[:number], *[f"... and {len(names) - number:,} more"][: len(names) > number]])
 
 

@@ -24,14 +24,16 @@ def split(dataset: Dataset, validation: float, test: float, seed: int) -> Parts:
     given = set(parts)
     for part, share in (("test", test), ("validation", validation / (1 - test))):
         if part not in given:
-            parts[drawn(dataset.labels, parts == "train", share, random)] = part
+            parts[sample_stratified(dataset.labels, parts == "train", share, random)] = part
     indices = {part: np.flatnonzero(parts == part) for part in PARTS}
     for part in PARTS:
         check(part, dataset.labels[indices[part]], dataset.classes)
     return indices
 
 
-def drawn(labels: np.ndarray, candidates: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+def sample_stratified(
+    labels: np.ndarray, candidates: np.ndarray, share: float, random: np.random.Generator
+) -> np.ndarray:
     """A share of the candidates of every class, at least one of those that have two or more."""
     chosen = [np.empty(0, int)]
     for label in np.unique(labels):

@@ -29,8 +29,8 @@ def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[s
     """
     card = folder.read_card(path)  # first, as it wants a model folder, while load() takes the names of Keras' models
     model = load(str(path))
-    photos = untouched(reading.read(data, model.size, card.resize), record.read_split(path / folder.SPLIT))
-    labels = matched(photos, card.labels)
+    photos = unseen(reading.read(data, model.size, card.resize), record.read_split(path / folder.SPLIT))
+    labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
     found = metrics.measure(scores, labels, card.labels, card.labels.index(majority), card.threshold)
@@ -48,7 +48,7 @@ def predict(model: Model, photos: Dataset, indices: np.ndarray) -> np.ndarray:
     return np.concatenate([model(photos.take(some)) for some in slices])
 
 
-def untouched(photos: Dataset, parts: dict[str, str]) -> Dataset:
+def unseen(photos: Dataset, parts: dict[str, str]) -> Dataset:
     """The photos that the model has not learned from. Raises DataError when there is none."""
     photos.tell_rejected()
     seen = [parts.get(digest, "test") != "test" for digest in photos.digests]
@@ -60,7 +60,7 @@ def untouched(photos: Dataset, parts: dict[str, str]) -> Dataset:
     return photos.subset(kept)
 
 
-def matched(photos: Dataset, labels: list[str]) -> np.ndarray:
+def model_labels(photos: Dataset, labels: list[str]) -> np.ndarray:
     """The model's label of every photo, int (n,). Raises DataError for a class that the model does not know."""
     unknown = sorted({photos.classes[photo.label] for photo in photos.photos} - set(labels))
     if unknown:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from classifier.contract import Network
+from classifier.contract import ServedModel
 
 
-def load(name: str, weights: str = "imagenet", labels: str | Path | None = None, precision: str = "float32") -> Network:
+def load(
+    name: str, weights: str = "imagenet", labels: str | Path | None = None, precision: str = "float32"
+) -> ServedModel:
     """`loading.load`, whose TensorFlow is not imported before. Raises StartupError."""
     from classifier.models import loading
 

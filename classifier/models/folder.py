@@ -24,7 +24,7 @@ SPLIT, EXAMPLES = "split.csv", "examples"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class ModelCard:
     """What `model.json` says. `size` is (height, width); `threshold` is the probability under which it is not sure."""
 
     labels: list[str]
@@ -38,7 +38,7 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def write(folder: Path, network: keras.Model, card: Card) -> None:
+def write(folder: Path, network: keras.Model, card: ModelCard) -> None:
     """Put a network, uint8 (n, h, w, 3) -> probabilities (n, classes), and its card into an existing folder."""
     network.save(folder / NETWORK)
     versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()}
@@ -46,7 +46,7 @@ def write(folder: Path, network: keras.Model, card: Card) -> None:
     (folder / CARD).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read(folder: Path) -> tuple[keras.Model, Card]:
+def read(folder: Path) -> tuple[keras.Model, ModelCard]:
     """The network and the card of a model folder.
 
     Raises StartupError, in one sentence, for a folder that lacks a file or has one that was changed or does not fit.
@@ -87,11 +87,11 @@ def innermost(exc: Exception) -> str:
     return one_line(ValueError(str(exc).rpartition("Exception encountered: ")[2].partition(". ")[0]))[:200]
 
 
-def read_card(folder: Path) -> Card:
+def read_card(folder: Path) -> ModelCard:
     """`model.json`, checked. Raises StartupError."""
     try:
         document = json.loads((folder / CARD).read_text("utf-8"))
-        card = Card(**{**document, "size": tuple(document["size"])})
+        card = ModelCard(**{**document, "size": tuple(document["size"])})
         check(card)
     except OSError as exc:
         raise unusable(folder, f"it has no readable {CARD}") from exc
@@ -100,7 +100,7 @@ def read_card(folder: Path) -> Card:
     return card
 
 
-def check(card: Card) -> None:
+def check(card: ModelCard) -> None:
     """Raises ValueError or TypeError for what no folder of ours would say."""
     if not isinstance(card.labels, list) or len(card.labels) < 2 or not all(map(is_name, card.labels)):
         raise ValueError("expected at least two labels, each a name")

@@ -11,7 +11,7 @@ import numpy as np
 from classifier import contract, text
 from classifier.errors import StartupError
 from classifier.models import folder, labels
-from classifier.models.folder import Card
+from classifier.models.folder import ModelCard
 from classifier.models.precision import PROBABILITIES
 from classifier.models.pretrained import find_builder, find_preprocessing
 
@@ -25,7 +25,7 @@ SCALES = {
 
 def import_model(
     source: Path, labels_path: Path, output: Path, scale: str = "0..255", resize: contract.Resize = "stretch"
-) -> Card:
+) -> ModelCard:
     """Write a model folder around a whole saved model, `.keras` or `.h5`; returns its card.
 
     `scale` is what the model was trained on: 0..255 (also if it rescales by itself), 0..1, -1..1, or the name of a
@@ -36,7 +36,7 @@ def import_model(
     network = folder.load_network(source)
     shape = height, width, channels = checked_input(source, network)
     classifier = wrapped(source, network, shape, preprocessing(scale, channels), len(names))
-    card = Card(
+    card = ModelCard(
         labels=names, size=(height, width), color_mode="grayscale" if channels == 1 else "rgb", resize=resize,
         training={"imported_from": source.name, "scale": scale},
     )  # fmt: skip

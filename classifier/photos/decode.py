@@ -48,7 +48,7 @@ def read(
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
-    with only_our_errors():
+    with image_errors():
         check_is_readable(data)
         check_header(data, max_megapixels)
         with turn(webp_size(data)):
@@ -70,7 +70,7 @@ def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.
 
 
 @contextmanager
-def only_our_errors() -> Iterator[None]:
+def image_errors() -> Iterator[None]:
     """Pillow may raise anything at all over a hostile file; here it becomes one of our sentences."""
     try:
         yield

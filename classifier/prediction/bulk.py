@@ -15,8 +15,8 @@ from typing import Any
 from classifier.errors import DataError
 from classifier.photos import files
 from classifier.prediction.output import as_json
-from classifier.prediction.parts import FORMATS, Output, Row, pyarrow
-from classifier.prediction.rows import Row as Answered
+from classifier.prediction.parts import FORMATS, PartWriter, Record, pyarrow
+from classifier.prediction.rows import Row
 from classifier.progress import progress
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Run:
     `about` is what a run that goes on has to have in common with the one that began: the model, say.
     """
 
-    answer: Callable[[Sequence[str]], Iterator[Answered]]
+    answer: Callable[[Sequence[str]], Iterator[Row]]
     top: int
     about: dict[str, Any]
 
@@ -46,11 +46,11 @@ class Run:
         folder, format = parts_of(output)
         if output.is_file():
             return finished(output, folder, format, files)
-        with Output(folder, format, columns(self.top), self.about) as parts:
+        with PartWriter(folder, format, columns(self.top), self.about) as parts:
             failed = failures(parts.rows())
-            todo = [file for file in files if shown(file) not in failed]
-            answered = told(self.answer(todo), len(failed), len(failed) + len(todo))
-            for rows in gathered(answered, parts, len(failed), len(failed) + len(todo)):
+            todo = [file for file in files if printable_path(file) not in failed]
+            answered = with_progress(self.answer(todo), len(failed), len(failed) + len(todo))
+            for rows in in_parts(answered, parts, len(failed), len(failed) + len(todo)):
                 failed |= failures(as_row(row, format) for row in rows)
             if folder != output:
                 parts.join(output)
@@ -68,7 +68,7 @@ def find(paths: Iterable[Path]) -> list[str]:
 
 
 def parts_of(output: Path) -> tuple[Path, str]:
-    """The folder where parts are gathered, and their format. Raises DataError or StartupError."""
+    """The folder where parts are in_parts, and their format. Raises DataError or StartupError."""
     format = output.suffix.removeprefix(".")
     if output.is_dir() or not format:
         return output, "csv"
@@ -82,7 +82,7 @@ def parts_of(output: Path) -> tuple[Path, str]:
 def finished(output: Path, folder: Path, format: str, files: Sequence[str]) -> int:
     """What an earlier run made has all that is asked for: how many of it failed. Raises DataError if it has not."""
     failed = failures(FORMATS[format].read(output))
-    if not all(shown(file) in failed for file in files):
+    if not all(printable_path(file) in failed for file in files):
         raise DataError(f"{output} is there already, of other files; please choose another output or remove it.")
     left = (row["file"] for part in folder.glob(f"part-*.{format}") for row in FORMATS[format].read(part))
     if all(file in failed for file in left):  # of a run that was killed at its very end
@@ -91,12 +91,12 @@ def finished(output: Path, folder: Path, format: str, files: Sequence[str]) -> i
     return sum(failed.values())
 
 
-def gathered(rows: Iterator[Answered], parts: Output, done: int, total: int) -> Iterator[list[Answered]]:
+def in_parts(rows: Iterator[Row], parts: PartWriter, done: int, total: int) -> Iterator[list[Row]]:
     """The same rows, some at a time, once they are on disk."""
-    waiting: list[Answered] = []
+    waiting: list[Row] = []
     since = time.monotonic()
 
-    def write() -> list[Answered]:
+    def write() -> list[Row]:
         nonlocal waiting, since, done
         ready, waiting, since = waiting, [], time.monotonic()  # first: an interrupted part is done again, never twice
         parts.add([as_row(row, parts.format) for row in ready])
@@ -115,7 +115,7 @@ def gathered(rows: Iterator[Answered], parts: Output, done: int, total: int) -> 
         raise KeyboardInterrupt(f"Interrupted; {done} of {total} files are done. The same command goes on.") from exc
 
 
-def told(rows: Iterator[Answered], done: int, total: int) -> Iterator[Answered]:
+def with_progress(rows: Iterator[Row], done: int, total: int) -> Iterator[Row]:
     """The same rows, with a bar on a terminal and a line now and then elsewhere."""
     if done:
         log.info("%d of %d files are done already.", done, total)
@@ -131,22 +131,22 @@ def columns(top: int) -> list[str]:
     return ["file", "error", "sure", *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score"))]
 
 
-def as_row(row: Answered, format: str) -> Row:
+def as_row(row: Row, format: str) -> Record:
     """The row as the file has it: nested in JSON, else flat, with the columns of `columns`."""
-    file = shown(str(row.path))
+    file = printable_path(str(row.path))
     if format == "jsonl":
         return as_json(row) | {"file": file}
-    flat: Row = {"file": file, "error": row.error, "sure": row.sure}
+    flat: Record = {"file": file, "error": row.error, "sure": row.sure}
     for rank, best in enumerate(row.predictions, start=1):
         flat |= {f"label_{rank}": best.label, f"score_{rank}": round(best.score, 6)}
     return flat
 
 
-def shown(file: str) -> str:
+def printable_path(file: str) -> str:
     """A file's name as text, also where it is none."""
     return file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def failures(rows: Iterable[Row]) -> dict[str, bool]:
+def failures(rows: Iterable[Record]) -> dict[str, bool]:
     """Of every file whether it could not be answered."""
     return {row["file"]: bool(row.get("error")) for row in rows}

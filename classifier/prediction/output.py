@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from classifier.prediction.rows import Row, predict
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 
 
 def write_table(rows: Iterable[Row], out: IO[str]) -> None:
@@ -62,7 +62,7 @@ WRITERS: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {
 }  # fmt: skip
 
 
-def run(engine: Engine, files: Sequence[Path], format: str, out: IO[str] | None = None) -> int:
+def run(engine: LocalEngine, files: Sequence[Path], format: str, out: IO[str] | None = None) -> int:
     """Predict and write; returns how many files could not be answered, and lists those."""
     failed: list[Row] = []
 

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 from classifier.atomic import appearing
 from classifier.errors import DataError, StartupError
 
-Row = dict[str, Any]  # at least `file`, and `error` where there is one
+Record = dict[str, Any]  # at least `file`, and `error` where there is one
 PART = re.compile(r"part-(\d{8})\.\w+")
 NEEDS_PARQUET = "Parquet files need pyarrow: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
 
@@ -21,11 +21,11 @@ NEEDS_PARQUET = "Parquet files need pyarrow: .venv/bin/pip install -c constraint
 class Format(NamedTuple):
     """How rows are written into a file and read again; all rows have the same columns."""
 
-    write: Callable[[Iterable[Row], Sequence[str], Path], None]
-    read: Callable[[Path], Iterator[Row]]
+    write: Callable[[Iterable[Record], Sequence[str], Path], None]
+    read: Callable[[Path], Iterator[Record]]
 
 
-class Output:
+class PartWriter:
     """The parts below `folder`, which one run at a time adds to. Use as a context.
 
     `about` is what all runs have to have in common, such as the model. Raises DataError where they have not.
@@ -38,7 +38,7 @@ class Output:
         self._columns = columns
         self._about = {"format": format, "columns": list(columns)} | about
 
-    def __enter__(self) -> "Output":
+    def __enter__(self) -> "PartWriter":
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self._folder / ".lock", "w")  # held until __exit__
         try:
@@ -59,12 +59,12 @@ class Output:
         """The parts there are, oldest first."""
         return sorted(path for path in self._folder.iterdir() if PART.fullmatch(path.name))
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Record]:
         """All rows there are."""
         for path in self.parts():
             yield from self._format.read(path)
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[Record]) -> None:
         """Another part, on disk when this returns."""
         if rows:
             self._next += 1  # first: whatever interrupts this, no part is ever written over
@@ -96,29 +96,29 @@ def take(lock: IO[str], folder: Path) -> None:
         raise DataError(f"Another run is writing into {folder}; please wait for it or choose another output.") from exc
 
 
-def write_csv(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def write_csv(rows: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, columns)
         writer.writeheader()
         writer.writerows(rows)
 
 
-def read_csv(path: Path) -> Iterator[Row]:
+def read_csv(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8", newline="") as lines:
         yield from csv.DictReader(lines)
 
 
-def write_jsonl(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def write_jsonl(rows: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     with path.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def read_jsonl(path: Path) -> Iterator[Row]:
+def read_jsonl(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 
 
-def write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def write_parquet(rows: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     arrow, parquet = pyarrow()
     kinds = {"file": arrow.string(), "error": arrow.string(), "sure": arrow.bool_(), "label": arrow.string()}
     schema = arrow.schema([(name, kinds.get(name.partition("_")[0], arrow.float64())) for name in columns])
@@ -127,7 +127,7 @@ def write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> No
             writer.write_table(arrow.Table.from_pylist(some, schema))
 
 
-def read_parquet(path: Path) -> Iterator[Row]:
+def read_parquet(path: Path) -> Iterator[Record]:
     _, parquet = pyarrow()
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches():
@@ -142,8 +142,8 @@ def pyarrow() -> tuple[Any, Any]:
         raise StartupError(NEEDS_PARQUET) from exc
 
 
-def batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
+def batched(rows: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    batch: list[Record] = []
     for row in rows:
         batch.append(row)
         if len(batch) == size:

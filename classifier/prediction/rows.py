@@ -10,7 +10,7 @@ from classifier.contract import Prediction
 from classifier.errors import ClassifierError, DataError
 from classifier.photos import files
 from classifier.progress import progress
-from classifier.serving.engine import Engine
+from classifier.serving.engine import LocalEngine
 
 AT_ONCE = 64  # photos on their way; as many as fill the largest batch while others are decoded
 
@@ -34,12 +34,12 @@ def find(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def predict(engine: Engine, paths: Sequence[Path]) -> Iterator[Row]:
+def predict(engine: LocalEngine, paths: Sequence[Path]) -> Iterator[Row]:
     """A row for every file, in order, as they come, with a progress bar."""
     yield from progress(rows_of(engine, paths), "Predicting", len(paths))
 
 
-def rows_of(engine: Engine, paths: Iterable[Path | str]) -> Iterator[Row]:
+def rows_of(engine: LocalEngine, paths: Iterable[Path | str]) -> Iterator[Row]:
     """A row for every file, in order, as they come; the engine batches them. Memory does not grow with their number."""
     pool = ThreadPoolExecutor(AT_ONCE)
     asked: deque[Future[Row]] = deque()
@@ -54,7 +54,7 @@ def rows_of(engine: Engine, paths: Iterable[Path | str]) -> Iterator[Row]:
         pool.shutdown(cancel_futures=True)
 
 
-def row_of(engine: Engine, path: Path) -> Row:
+def row_of(engine: LocalEngine, path: Path) -> Row:
     try:
         (answer,) = engine.classify([files.content(path)])
     except ClassifierError as error:

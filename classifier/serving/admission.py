@@ -17,7 +17,7 @@ def patience_s(waiting: int, max_batch: int, timeout_s: float) -> float:
 
 
 @contextmanager
-def in_our_words() -> Iterator[None]:
+def user_facing_errors() -> Iterator[None]:
     """What the queue and the model raise, as an error of ours with a sentence."""
     try:
         yield
@@ -46,7 +46,7 @@ class Closed(Exception):
     """The batcher takes no more items."""
 
 
-class Pace:
+class Throughput:
     """How long an item takes of late, in a batch; what is longer ago counts for less and less."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from classifier.serving.admission import Closed, Expired, Full, Pace
+from classifier.serving.admission import Closed, Expired, Full, Throughput
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ class Batcher(Generic[Item, Result]):
         self._closed = False
         self._running = 0  # items in the present batch
         self._running_since: float | None = None
-        self._pace = Pace()
+        self._pace = Throughput()
         self._thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
         self._thread.start()
 

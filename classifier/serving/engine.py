@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from classifier import contract
-from classifier.contract import Answer, Explanation, Network, Prediction, Stages
+from classifier.contract import Answer, Explanation, Prediction, ServedModel, Stages
 from classifier.errors import ClassifierError, NotExplainable
 from classifier.photos import decode, fit
-from classifier.serving.admission import in_our_words, patience_s
+from classifier.serving.admission import patience_s, user_facing_errors
 from classifier.serving.batching import Batcher
 
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
@@ -27,7 +27,7 @@ class Scored(NamedTuple):
     batch: int
 
 
-class Asked(NamedTuple):
+class PendingPhoto(NamedTuple):
     """A photo on its way through the model."""
 
     preview: bytes
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     scored: Future[Scored]
 
 
-class Engine:
+class LocalEngine:
     """Answers photos, from any number of threads, which decode; one thread of its own runs the model.
 
     Photos that come together are run as one batch of at most `max_batch`, or of as many as the model runs best;
@@ -46,7 +46,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Network,
+        model: ServedModel,
         *,
         resize: contract.Resize = "crop",
         top: int = 5,
@@ -96,7 +96,7 @@ class Engine:
         """Where the class `index` was seen in a photo. Raises NotExplainable, or the photo's error."""
         if not 0 <= index < len(self.model.labels):
             raise NotExplainable(f"There is no class {index}; this model has {len(self.model.labels)}, counted from 0.")
-        with in_our_words():
+        with user_facing_errors():
             image = decode.read(file, self.model.size, self._resize, self._max_megapixels)
             heat = self.model.explain(fit.to_pixels(image, self.model.size, self._resize), index)
         whole = (0.0, 0.0, float(image.width), float(image.height))
@@ -105,7 +105,7 @@ class Engine:
 
     def check_room(self) -> None:
         """Refuse early, before an upload is read, while too much waits already. Raises Unavailable."""
-        with in_our_words():
+        with user_facing_errors():
             self._batcher.check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
 
     def expect(self) -> AbstractContextManager[None]:
@@ -124,10 +124,10 @@ class Engine:
         """Answer what waits and take no more."""
         self._batcher.close(self._timeout_s)
 
-    def _ask(self, file: bytes, deadline: float) -> Asked | ClassifierError:
+    def _ask(self, file: bytes, deadline: float) -> PendingPhoto | ClassifierError:
         """Decode a photo, when it is its turn, and put it in the model's queue."""
         try:
-            with in_our_words(), self._decoder(deadline):
+            with user_facing_errors(), self._decoder(deadline):
                 started = time.monotonic()
                 image = decode.read(file, self.model.size, self._resize, self._max_megapixels)
                 pixels = fit.to_pixels(image, self.model.size, self._resize)
@@ -136,20 +136,22 @@ class Engine:
             return error
         return self._submit(pixels, preview, time.monotonic() - started, deadline)
 
-    def _submit(self, pixels: np.ndarray, preview: bytes, decode_s: float, deadline: float) -> Asked | ClassifierError:
+    def _submit(
+        self, pixels: np.ndarray, preview: bytes, decode_s: float, deadline: float
+    ) -> PendingPhoto | ClassifierError:
         try:
-            with in_our_words():
-                return Asked(preview, decode_s, self._batcher.submit(pixels, deadline))
+            with user_facing_errors():
+                return PendingPhoto(preview, decode_s, self._batcher.submit(pixels, deadline))
         except ClassifierError as error:
             return error
 
     def _answer(
-        self, asked: Asked | ClassifierError, started: float, deadline: float, top: int | None
+        self, asked: PendingPhoto | ClassifierError, started: float, deadline: float, top: int | None
     ) -> Answer | ClassifierError:
         if isinstance(asked, ClassifierError):
             return asked
         try:
-            with in_our_words():
+            with user_facing_errors():
                 scored = asked.scored.result(deadline - time.monotonic())
         except ClassifierError as error:
             asked.scored.cancel()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import ResultNotFound, Unavailable
-from classifier.storage.kept import Uploads
+from classifier.storage.kept import KeptResults
 from classifier.storage.stores import Place, below
 
 FOREVER_HOURS = 1e9
@@ -16,9 +16,9 @@ MAX_LABEL = 100
 class Feedback:
     """Verdicts on kept results. Photos that may be kept longer lie in `feedback/` at the place, within `keep_mb`."""
 
-    def __init__(self, uploads: Uploads, place: Place, keep_mb: float) -> None:
+    def __init__(self, uploads: KeptResults, place: Place, keep_mb: float) -> None:
         self._uploads = uploads
-        self._allowed = Uploads(below(place, "feedback"), FOREVER_HOURS, keep_mb)
+        self._allowed = KeptResults(below(place, "feedback"), FOREVER_HOURS, keep_mb)
 
     def give(self, id: str, label: str, right: bool, may_be_kept: bool) -> dict[str, Any]:
         """Note that a result shows `label` ("" for: not known), and whether that is what the model said; returns both.
@@ -44,7 +44,7 @@ class Feedback:
         for uploads in (self._allowed, self._uploads):
             for id in uploads.ids():
                 try:
-                    label = said(uploads.answer(id))
+                    label = feedback_label(uploads.answer(id))
                     picture = uploads.picture(id)
                 except ResultNotFound:  # deleted or expired meanwhile
                     continue
@@ -63,7 +63,7 @@ def export(feedback: Feedback, folder: Path) -> int:
     return len(ids)
 
 
-def said(answer: dict[str, Any]) -> str:
+def feedback_label(answer: dict[str, Any]) -> str:
     return str(answer.get("feedback", {}).get("label", ""))
 
 

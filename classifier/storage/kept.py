@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from classifier.storage.object_store import open_store
-from classifier.storage.stores import Place, Store, found
+from classifier.storage.stores import Place, Store, result_errors
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ PROBE = 2**16  # bytes that there has to be room for
 FULL_TO = 0.9  # a sweep of a full folder makes this much room, so that not every upload has to sweep
 
 
-class Uploads:
+class KeptResults:
     """Results in a store, or in the one at a place. Any number of threads, processes and machines may share it.
 
     `keep_hours` 0 keeps nothing and writes nothing. `clock` tells the time as the store does, in seconds since 1970.
@@ -103,26 +103,26 @@ class Uploads:
 
     def answer(self, id: str) -> dict[str, Any]:
         """The answer kept under `id`. Raises ResultNotFound, or Unavailable when the store cannot be read."""
-        with found():
+        with result_errors():
             self._check(id)
             return dict(json.loads(self._store.read(f"{id}.json")))
 
     def picture(self, id: str) -> bytes:
         """The JPEG kept under `id`. Raises ResultNotFound or Unavailable."""
-        with found():
+        with result_errors():
             self._check(id)
             return self._store.read(f"{id}.jpg")
 
     def delete(self, id: str) -> None:
         """Remove a result for good. Raises ResultNotFound or Unavailable."""
-        with found():
+        with result_errors():
             self._check(id)
             self._remove(id)
 
     def discard(self, id: str) -> None:
         """Remove a result if it is there. Raises Unavailable."""
         if ID.fullmatch(id):
-            with found():
+            with result_errors():
                 self._remove(id)
 
     def sweep(self) -> None:

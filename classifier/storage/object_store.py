@@ -84,7 +84,7 @@ class FileSystem:
 
     def _do(self, method: str, *args: Any, timeout_s: float | None = None, **options: Any) -> Any:
         """What fsspec's own method does, but not for ever, where it can be interrupted: in all object stores."""
-        with self._in_our_words():
+        with self._store_errors():
             if not self._fs.async_impl:
                 return getattr(self._fs, method)(*args, **options)
             from fsspec.asyn import sync  # type: ignore[import-untyped,unused-ignore]
@@ -94,7 +94,7 @@ class FileSystem:
             )
 
     @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         """Whatever goes wrong is an OSError. Once the store cannot be reached, one asks it now and then for all."""
         now = time.monotonic()
         if now < self._down_until:

@@ -97,7 +97,7 @@ def below(place: Place, name: str) -> Place:
 
 
 @contextmanager
-def found() -> Iterator[None]:
+def result_errors() -> Iterator[None]:
     """What a store raises, told as what it means for a result: gone, or not to be had now."""
     try:
         yield

@@ -48,7 +48,7 @@ def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def card(trained: Trained, found: dict[str, Any]) -> folder.Card:
+def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
     options, photos = trained.options, trained.photos
     data = {
         "folder": photos.folder.resolve().name,
@@ -57,7 +57,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.Card:
     }
     counts = {part: len(indices) for part, indices in trained.parts.items()}
     done = {"date": date.today().isoformat(), "epochs": len(trained.history["loss"])}
-    return folder.Card(
+    return folder.ModelCard(
         labels=photos.classes, size=trained.model.size, color_mode="grayscale" if options.grayscale else "rgb",
         resize=options.resize, threshold=trained.threshold, metrics=found,
         training=done | {"data": data | counts, "options": asdict(options)},

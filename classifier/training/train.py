@@ -38,12 +38,12 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
         raise DataError(f"{output} lies in {data}, where it would pass for a class; please choose another output.")
     backend.prepare()
     keras.utils.set_random_seed(options.seed)
-    options = completed(options)
+    options = with_recipe_defaults(options)
     photos = duplicates.without_duplicates(reading.read(data, (options.image_size,) * 2, options.resize))
     parts = split(photos, options.validation_split, options.test_split, options.seed)
     tell(photos, parts)
     with folder.replaced(output) as part:
-        logits, history = learn(photos, parts, options)
+        logits, history = train_network(photos, parts, options)
         model = Model(output.name, with_softmax(logits, "classifier"), [Label("", name) for name in photos.classes])
         threshold = confidence_threshold(
             predict(model, photos, parts["validation"]), photos.labels[parts["validation"]]
@@ -52,7 +52,7 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
         return record.write(part, trained, predict(model, photos, parts["test"]))
 
 
-def completed(options: Options) -> Options:
+def with_recipe_defaults(options: Options) -> Options:
     """The options with what depends on the recipe filled in."""
     recipe = recipes.FROM_SCRATCH.get(options.recipe)
     return replace(
@@ -68,11 +68,11 @@ def tell(photos: Dataset, parts: Parts) -> None:
     photos.tell_rejected()
 
 
-def learn(photos: Dataset, parts: Parts, options: Options) -> tuple[keras.Model, History]:
+def train_network(photos: Dataset, parts: Parts, options: Options) -> tuple[keras.Model, History]:
     """A trained network, uint8 photos -> logits, and how its training went."""
     weights = balanced(photos.labels[parts["train"]]) if options.class_weights else None
     if options.recipe == "transfer":
-        return transfer.learn(photos, parts, options, weights)
+        return transfer.train_head(photos, parts, options, weights)
     network = recipes.from_scratch(options.recipe, options.image_size, options.grayscale, len(photos.classes))
     train = Batches(photos.take, photos.labels, parts["train"], options.batch_size, options.seed, options.augment)
     validation = Batches(photos.take, photos.labels, parts["validation"], options.batch_size)

@@ -22,7 +22,7 @@ FINE_TUNED_SHARE = 1 / 3  # of the layers, from the end
 FINE_TUNING_RATE = 1 / 100  # of the learning rate
 
 
-def learn(
+def train_head(
     dataset: Dataset, parts: Parts, options: Options, class_weights: dict[int, float] | None
 ) -> tuple[keras.Model, History]:
     """A trained network, uint8 photos -> logits, and how its training went."""
@@ -41,7 +41,7 @@ def learn(
     network.set_weights(base.get_weights() + head.get_weights())
     if options.fine_tune:
         later = fine_tune(network, min(history["val_loss"]), dataset, parts, options, class_weights)
-        history = continued(history, later)
+        history = joined(history, later)
     return network, history
 
 
@@ -87,7 +87,7 @@ def fine_tune(
     )  # fmt: skip
 
 
-def continued(history: History, later: History) -> History:
+def joined(history: History, later: History) -> History:
     """Both, one after the other; `later` is empty when it was interrupted in its first epoch."""
     return {name: values + later.get(name, []) for name, values in history.items()}
 

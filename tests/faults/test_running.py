@@ -20,8 +20,8 @@ from proxied import NGINX, Gunicorn, nginx
 from serving import ROOT, children, multipart, run_together
 
 from app import create_app
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 
 TOY = "toy_deployed:app"
 JSON = {"Accept": "application/json"}
@@ -322,8 +322,10 @@ def ready_until_told(watcher):
 
 @pytest.mark.parametrize("days", [-400, -1, 1, 400])
 def test_a_clock_that_jumps_changes_no_answer(settings, monkeypatch, days):
-    uploads = Uploads(settings.uploads, clock=lambda: time.time())  # the one that jumps, not the one bound at import
-    client = create_app(Engine(ToyModel()), settings, uploads).test_client()
+    uploads = KeptResults(
+        settings.uploads, clock=lambda: time.time()
+    )  # the one that jumps, not the one bound at import
+    client = create_app(LocalEngine(ToyModel()), settings, uploads).test_client()
     url = post(client, picture("lime"), json=True).json["results"][0]["url"]
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + days * 86400)

@@ -5,9 +5,9 @@ import os
 from conftest import ToyModel
 
 from app import create_app
-from classifier.serving.engine import Engine
-from classifier.storage.kept import Uploads
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 settings = Settings.from_environ(os.environ)
-app = create_app(Engine(ToyModel()), settings, Uploads(settings.uploads))
+app = create_app(LocalEngine(ToyModel()), settings, KeptResults(settings.uploads))

@@ -3,9 +3,12 @@
 Both with Triton's binary tensor data extension: JSON, then the tensors' bytes. Knows no Flask and no engine.
 """
 
+import base64
 import json
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,14 +17,13 @@ import numpy as np
 from classifier.contract import Prediction
 from classifier.errors import Misunderstood, NoImage, TooLarge
 from web.api.json_input import Object, member, needed, of_kind, positive, read_object
-from web.api.tensors import from_base64, from_numbers, packed, unpacked
 
 VERSION = "1"  # of every model, as the protocol wants one
 IMAGES, PIXELS = "images", "pixels"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
-class Output(NamedTuple):
+class OutputTensor(NamedTuple):
     """An output tensor, of shape [n, k]: what its elements are."""
 
     datatype: str
@@ -29,14 +31,14 @@ class Output(NamedTuple):
 
 
 OUTPUTS = {
-    "labels": Output("BYTES", lambda found: found.label),
-    "scores": Output("FP32", lambda found: found.score),
-    "indices": Output("INT64", lambda found: found.index),
+    "labels": OutputTensor("BYTES", lambda found: found.label),
+    "scores": OutputTensor("FP32", lambda found: found.score),
+    "indices": OutputTensor("INT64", lambda found: found.index),
 }
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferenceRequest:
     """What a request asks for: `images`, encoded, or else `pixels`, uint8 (n, h, w, 3)."""
 
     id: str | None
@@ -57,7 +59,7 @@ def tensor(name: str, datatype: str, shape: Sequence[int], **more: Any) -> Objec
     return {"name": name, "datatype": datatype, "shape": list(shape), **more}
 
 
-def read(body: bytes, json_length: str | None, size: tuple[int, int], max_images: int) -> Asked:
+def read(body: bytes, json_length: str | None, size: tuple[int, int], max_images: int) -> InferenceRequest:
     """What a request asks for. `json_length` is the header that tells where binary data begins.
 
     Raises Misunderstood, NoImage, or TooLarge for more than `max_images`.
@@ -69,7 +71,7 @@ def read(body: bytes, json_length: str | None, size: tuple[int, int], max_images
     given = only_input(document)
     binary = binary_data(given, body[at:])
     of_images = given["name"] == IMAGES
-    return Asked(
+    return InferenceRequest(
         id=member(document, "id", str),
         images=read_images(given, binary, max_images) if of_images else [],
         pixels=None if of_images else read_pixels(given, binary, size, max_images),
@@ -151,7 +153,7 @@ def read_pixels(given: Object, binary: bytes | None, size: tuple[int, int], max_
     return data.reshape(shape)
 
 
-def answer(model: str, asked: Asked, ranked: Sequence[Sequence[Prediction]]) -> tuple[bytes, dict[str, str]]:
+def answer(model: str, asked: InferenceRequest, ranked: Sequence[Sequence[Prediction]]) -> tuple[bytes, dict[str, str]]:
     """The response's body and headers; `ranked` is the k best classes of each of n images."""
     outputs, binary = [], b""
     for name, as_binary in asked.outputs.items():
@@ -166,3 +168,56 @@ def answer(model: str, asked: Asked, ranked: Sequence[Sequence[Prediction]]) -> 
     if not binary:
         return document, {"Content-Type": "application/json"}
     return document + binary, {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(document))}
+
+
+LENGTH = struct.Struct("<I")  # before each element of a binary BYTES tensor
+NUMBERS: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
+
+
+def packed(datatype: str, data: Sequence[Any]) -> bytes:
+    """The binary form of a tensor of FP32, INT64, or of BYTES that are text."""
+    if datatype == "BYTES":
+        texts = [text.encode() for text in data]
+        return b"".join(LENGTH.pack(len(text)) + text for text in texts)
+    return np.array(data, NUMBERS[datatype]).tobytes()
+
+
+def unpacked(data: bytes, count: int) -> list[bytes]:
+    """The `count` elements of a binary BYTES tensor. Raises Misunderstood."""
+    found, at = [], 0
+    try:
+        for _ in range(count):
+            start = at + LENGTH.size
+            at = start + LENGTH.unpack_from(data, at)[0]
+            found.append(data[start:at])
+    except struct.error:
+        at = -1  # it ends within a length
+    if at != len(data):
+        raise Misunderstood("The binary data is not as many elements as its shape says, each after its length.")
+    return found
+
+
+def from_base64(text: Any) -> bytes:
+    """An image in JSON. Raises Misunderstood."""
+    try:
+        return base64.b64decode(of_kind(text, str, "An image in JSON"), validate=True)
+    except ValueError as exc:
+        raise Misunderstood("An image in JSON has to be written in base64.") from exc
+
+
+def from_numbers(data: list[Any]) -> np.ndarray:
+    """uint8 of the shape that the lists have. Raises Misunderstood."""
+    try:
+        only_whole_numbers(data)
+        return np.array(data, np.uint8)
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise Misunderstood("The data of a UINT8 tensor has to be lists of whole numbers from 0 to 255.") from exc
+
+
+def only_whole_numbers(data: list[Any]) -> None:
+    """Raises TypeError for anything else, of which NumPy would make numbers, too, or a very large array."""
+    values = data
+    while values and isinstance(values[0], list):
+        values = list(chain.from_iterable(values))
+    if set(map(type, values)) != {int}:
+        raise TypeError

@@ -6,48 +6,19 @@ Nothing that comes in here is kept.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, jsonify, request
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from flask import Response, current_app, jsonify, request
 
 from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError, Misunderstood, ResultNotFound, Unavailable, UnsupportedImage
 from web import openapi
 from web.api import open_inference
 from web.api.json_input import member, needed, positive, read_object
-from web.api.open_inference import HEADER_LENGTH, VERSION, Asked
-from web.api.tensors import from_base64
-from web.pages.rendering import with_status
-from web.problems import problem
+from web.api.open_inference import HEADER_LENGTH, VERSION, InferenceRequest, from_base64
 from web.settings import Settings
 
-# What Flask and Werkzeug refuse by themselves; elsewhere on the site the form is the way out.
-SENTENCES = {
-    HTTPStatus.NOT_FOUND: "There is nothing at this address; /openapi.json lists what there is.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that kind of request; /openapi.json lists what does.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "This is more than one request may hold; please send fewer or smaller photos.",
-}
 
-
-def blueprint(engine: Engine, settings: Settings) -> Blueprint:
-    """The routes for programs; their errors, and those of addresses below theirs, are `{"error": sentence}`."""
-    views, api = Views(engine, settings), Blueprint("api", __name__)
-    api.add_url_rule("/openapi.json", view_func=views.openapi)
-    api.add_url_rule("/v2", view_func=views.server)
-    api.add_url_rule("/v2/health/live", view_func=views.live)
-    api.add_url_rule("/v2/health/ready", view_func=views.ready)
-    for model in ("/v2/models/<name>", "/v2/models/<name>/versions/<version>"):
-        api.add_url_rule(model, view_func=views.model)
-        api.add_url_rule(model + "/ready", view_func=views.model_ready)
-        api.add_url_rule(model + "/infer", view_func=views.infer, methods=["POST"])
-    api.add_url_rule("/models/<name>", view_func=views.image_classification, methods=["POST"])
-    api.register_error_handler(Exception, failed)
-    api.before_app_request(nowhere)
-    return api
-
-
-class Views:
+class ApiViews:
     """Each checks what is cheap to check, reads the body, asks the engine, and answers in the dialect."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
@@ -104,7 +75,7 @@ class Views:
         if version != VERSION:
             raise ResultNotFound(f"There is no such version of {name}; its version is {VERSION}.")
 
-    def _asked(self) -> Asked:
+    def _asked(self) -> InferenceRequest:
         body, json_length = self._body(), request.headers.get(HEADER_LENGTH)
         with self._turn():
             return open_inference.read(body, json_length, self._model.size, self._settings.max_files)
@@ -154,19 +125,3 @@ def all_ranked(answers: Sequence[Answer | ClassifierError]) -> list[tuple[Predic
             which = f"Image {number} of {len(answers)}: " if len(answers) > 1 else ""
             raise type(answer)(f"{which}{answer}") from answer
     return [answer.predictions for answer in answers if isinstance(answer, Answer)]
-
-
-def failed(error: Exception) -> Response:
-    """Any error at all, as `{"error": sentence}`, with the status that it has everywhere on the site."""
-    told = problem(error)
-    is_ours = isinstance(error, ClassifierError)
-    response = jsonify(error=told.detail if is_ours else SENTENCES.get(told.status, told.detail))
-    with_status(response, told, error)
-    return response
-
-
-def nowhere() -> Response | None:
-    """What is below our addresses and yet nowhere, or not for this method, which Flask would leave to the pages."""
-    error = request.routing_exception
-    ours = request.path == "/openapi.json" or request.path.partition("/")[2].partition("/")[0] in ("v2", "models")
-    return failed(error) if ours and isinstance(error, NotFound | MethodNotAllowed) else None

@@ -20,7 +20,7 @@ LOCAL = "127.0.0.1"  # who asks through a Unix socket has no address
 LOGIN = [WWWAuthenticate("basic", {"realm": "classifier"}), WWWAuthenticate("bearer", {"realm": "classifier"})]
 
 
-class Guard:
+class AccessControl:
     """Who may see what: raises Unauthorized or Forbidden before the view is called."""
 
     def __init__(self, settings: Settings) -> None:
@@ -56,7 +56,7 @@ class Guard:
         return any(address in network for network in self._metrics_from)
 
 
-def add_guard(app: Flask, settings: Settings) -> None:
+def add_access_control(app: Flask, settings: Settings) -> None:
     """Put the checks before all views of `app`. Raises StartupError when the rates cannot be counted."""
     hops = settings.proxies
     if hops:
@@ -64,7 +64,7 @@ def add_guard(app: Flask, settings: Settings) -> None:
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops
         )
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
-    app.before_request(Guard(settings).check)
+    app.before_request(AccessControl(settings).check)
     if settings.rate:
         limit_rate(app, settings)
 

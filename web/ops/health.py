@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify
 
 from classifier.contract import Engine
 from classifier.errors import Unavailable
-from classifier.storage.kept import Uploads
+from classifier.storage.kept import KeptResults
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ class Health:
 
     is_draining: Callable[[], bool] = staticmethod(lambda: False)
 
-    def __init__(self, engine: Engine, uploads: Uploads) -> None:
+    def __init__(self, engine: Engine, uploads: KeptResults) -> None:
         self._engine = engine
         self._uploads = uploads
 
@@ -43,9 +43,9 @@ class Health:
         return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
 
     def _check_uploads(self) -> None:
-        """Answers can be kept. Where they cannot they are still given, but another machine would do better."""
+        """Outcomes can be kept. Where they cannot they are still given, but another machine would do better."""
         try:
             self._uploads.check_room()
         except OSError as exc:
-            log.warning("Answers cannot be kept: %s", exc)
-            raise Unavailable("Answers cannot be kept at present; whoever runs this site has to make room.") from exc
+            log.warning("Outcomes cannot be kept: %s", exc)
+            raise Unavailable("Outcomes cannot be kept at present; whoever runs this site has to make room.") from exc

@@ -37,7 +37,7 @@ class Metrics:
         self.feedback = Counter("feedback", "What visitors said of answers.", ["right"], **new)
         gauge: dict[str, Any] = new | {"multiprocess_mode": "livesum"}
         self.waiting = Gauge("queue_length", "Photos that wait for the model.", **gauge)
-        self.kept = Gauge("kept_results", "Answers kept.", multiprocess_mode="mostrecent", **new)
+        self.kept = Gauge("kept_results", "Outcomes kept.", multiprocess_mode="mostrecent", **new)
         self.kept_bytes = Gauge("kept_bytes", "What they take.", multiprocess_mode="mostrecent", **new)
         self.resident = Gauge("resident_memory_bytes", "Memory of each process.", multiprocess_mode="liveall", **new)
         self._memory_due = 0.0

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from classifier.contract import Answer, Engine, Explanation
 from classifier.errors import ClassifierError
-from classifier.storage.kept import Uploads
+from classifier.storage.kept import KeptResults
 from web.ops.metrics import Metrics
 from web.settings import Settings
 
@@ -56,10 +56,10 @@ class ObservedEngine:
         return answers
 
 
-class Observer:
+class RequestLog:
     """Before and after each request of an app."""
 
-    def __init__(self, engine: Engine, uploads: Uploads, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, engine: Engine, uploads: KeptResults, metrics: Metrics, settings: Settings) -> None:
         self._engine = engine
         self._uploads = uploads
         self._metrics = metrics

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Sequence
 
 from flask import Response, jsonify, make_response, render_template, request
-from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
+from werkzeug.exceptions import SecurityError, Unauthorized
 
 from classifier.contract import Facts
 from web.pages.examples import Examples
-from web.pages.outcome import Result
-from web.problems import Problem, problem, wants_json
+from web.pages.outcome import Outcome
+from web.problems import problem, problem_json, wants_json, with_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
@@ -38,11 +38,11 @@ class Rendering:
         elif isinstance(error, STRANGERS):
             response = make_response(render_template("refused.html", error=told))
         else:
-            response = self.page([Result(error=told)])
+            response = self.page([Outcome(error=told)])
         with_status(response, told, error)
         return response
 
-    def answered(self, results: Sequence[Result], model: str | None = None) -> Response:
+    def answered(self, results: Sequence[Outcome], model: str | None = None) -> Response:
         """200 when at least one photo was answered, else the status of the first error."""
         errors = [result.error for result in results if result.error]
         failed = errors[0] if len(errors) == len(results) else None
@@ -58,7 +58,7 @@ class Rendering:
         response.cache_control.no_store = True
         return response
 
-    def page(self, results: Sequence[Result] = (), notice: str | None = None) -> Response:
+    def page(self, results: Sequence[Outcome] = (), notice: str | None = None) -> Response:
         context = {"model": self._model, "settings": self._settings, "results": results, "notice": notice}
         own = {
             "examples": self._examples.names(),
@@ -68,17 +68,3 @@ class Rendering:
         }
         with self._turn:
             return make_response(render_template("index.html", **context, **own))
-
-
-def problem_json(document: dict[str, object]) -> Response:
-    response = jsonify(document)
-    response.mimetype = "application/problem+json"
-    return response
-
-
-def with_status(response: Response, told: Problem, error: Exception | None = None) -> None:
-    """The status of a problem and the headers that go with it, and with the `error` that it was."""
-    response.status_code = told.status
-    response.headers.update(told.headers)
-    if isinstance(error, HTTPException):  # such as the Allow of a 405
-        response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")

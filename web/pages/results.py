@@ -8,17 +8,17 @@ from classifier.contract import Engine
 from classifier.errors import Misunderstood
 from classifier.photos.overlay import overlay
 from classifier.storage.feedback import Feedback
-from classifier.storage.kept import Uploads
-from web.pages.answers import Answers
+from classifier.storage.kept import KeptResults
+from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
 from web.problems import wants_json
 
 
-class ResultPages:
+class ResultViews:
     """The views below /results/<id>."""
 
     def __init__(
-        self, engine: Engine, uploads: Uploads, feedback: Feedback, answers: Answers, rendering: Rendering
+        self, engine: Engine, uploads: KeptResults, feedback: Feedback, answers: Outcomes, rendering: Rendering
     ) -> None:
         self._engine = engine
         self._uploads = uploads
