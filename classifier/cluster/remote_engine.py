@@ -54,9 +54,12 @@ class Replicas(Protocol):
 class ReplicaCall:
     """What is asked of one replica, and of another when that one dies. `ask` is told how many seconds are left."""
 
-    def __init__(self, ask: Callable[[float], Reply], deadline: float) -> None:
+    def __init__(
+        self, ask: Callable[[float], Reply], deadline: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ask = ask
         self._deadline = deadline
+        self._clock = clock
         self._reply = ask(self._left())
 
     def result(self) -> Any:
@@ -76,7 +79,7 @@ class ReplicaCall:
         raise TimeoutError
 
     def _left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._deadline - self._clock())
 
 
 class RemoteEngine:
@@ -87,16 +90,24 @@ class RemoteEngine:
     """
 
     def __init__(
-        self, replicas: Replicas, *, top: int = 5, max_batch: int = 32, max_waiting: int = 256, timeout_s: float = 30
+        self,
+        replicas: Replicas,
+        *,
+        top: int = 5,
+        max_batch: int = 32,
+        max_waiting: int = 256,
+        timeout_s: float = 30,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._replicas = replicas
         self._top = top
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
+        self._clock = clock
         self.model = replicas.facts()  # the pages tell of it; nobody runs it here
         self._running = replicas.running()
-        self._heard = time.monotonic()
+        self._heard = self._clock()
         self._in_flight = 0
         self._pace = Throughput()
         self._changed = threading.Condition()
@@ -116,7 +127,7 @@ class RemoteEngine:
         with user_facing_errors():
             self._check_open()
             ask = partial(self._replicas.ask, "explain", file, index)
-            explanation = ReplicaCall(lambda left_s: ask(), time.monotonic() + self._timeout_s).result()
+            explanation = ReplicaCall(lambda left_s: ask(), self._clock() + self._timeout_s, self._clock).result()
         if isinstance(explanation, ClassifierError):
             raise explanation
         return cast(Explanation, explanation)
@@ -124,7 +135,7 @@ class RemoteEngine:
     def check_room(self) -> None:
         """Refuse early, before an upload is read. Raises Unavailable."""
         with user_facing_errors(), self._changed:
-            self._check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
+            self._check_room(self._clock() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
 
     def expect(self) -> AbstractContextManager[None]:
         """Nothing here waits for company: the replicas gather their batches."""
@@ -136,7 +147,7 @@ class RemoteEngine:
 
     def is_alive(self) -> bool:
         """False when this process has lost the cluster. Replicas that hang are the cluster's to replace."""
-        return self._closed.is_set() or time.monotonic() - self._heard < SILENT_S
+        return self._closed.is_set() or self._clock() - self._heard < SILENT_S
 
     def close(self) -> None:
         """Wait for what was asked, take no more, and leave the cluster, or end it if it is ours."""
@@ -146,7 +157,7 @@ class RemoteEngine:
         self._replicas.close()
 
     def _ask_all(self, method: str, photos: Sequence[Any], top: int | None) -> list[Answer | ClassifierError]:
-        started = time.monotonic()
+        started = self._clock()
         deadline = started + self._timeout_s
         asked = [self._ask(method, photo, top or self._top, deadline) for photo in photos]
         return [self._answer(question, started) for question in asked]
@@ -155,7 +166,7 @@ class RemoteEngine:
         try:
             with user_facing_errors(), self._changed:
                 self._check_room(deadline)
-                question = ReplicaCall(partial(self._replicas.ask, method, photo, top), deadline)
+                question = ReplicaCall(partial(self._replicas.ask, method, photo, top), deadline, self._clock)
                 self._in_flight += 1
                 return question
         except ClassifierError as error:
@@ -173,7 +184,7 @@ class RemoteEngine:
             with self._changed:
                 self._in_flight -= 1
                 self._changed.notify_all()
-        self._heard = time.monotonic()
+        self._heard = self._clock()
         return self._timed(answer, self._heard - started) if isinstance(answer, Answer) else answer
 
     def _timed(self, answer: Answer, seconds: float) -> Answer:
@@ -191,7 +202,7 @@ class RemoteEngine:
         if not self._running:
             raise Unavailable("The model is being started again; please try again shortly.")
         answered_in_s = self._pace.seconds(self._in_flight + 1) / self._running if self._in_flight else 0.0
-        if time.monotonic() + answered_in_s > deadline or self.waiting() >= self._max_waiting:
+        if self._clock() + answered_in_s > deadline or self.waiting() >= self._max_waiting:
             raise Full
 
     def _check_open(self) -> None:
@@ -203,6 +214,6 @@ class RemoteEngine:
         while not self._closed.wait(WATCH_S):
             try:
                 self._running = self._replicas.running()
-                self._heard = time.monotonic()
+                self._heard = self._clock()
             except Exception as exc:
                 log.warning("The cluster did not tell how many replicas run.", exc_info=exc)

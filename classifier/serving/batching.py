@@ -30,11 +30,11 @@ class Waiting(Generic[Item, Result]):
     deadline: float
     future: Future[Result] = field(default_factory=Future)
 
-    def is_due(self) -> bool:
+    def is_due(self, now: float) -> bool:
         """False for an item that nobody waits for any more; from here on the others cannot be cancelled."""
         if not self.future.set_running_or_notify_cancel():
             return False
-        if time.monotonic() > self.deadline:
+        if now > self.deadline:
             self.future.set_exception(Expired())
             return False
         return True
@@ -55,6 +55,8 @@ class Batcher(Generic[Item, Result]):
         max_batch: int = 32,
         max_wait_s: float = 0.1,
         max_waiting: int = 256,
+        pace: Throughput | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._max_batch = max_batch
@@ -69,7 +71,8 @@ class Batcher(Generic[Item, Result]):
         self._closed = False
         self._running = 0  # items in the present batch
         self._running_since: float | None = None
-        self._pace = Throughput()
+        self._pace = pace or Throughput()
+        self._clock = clock
         self._thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
         self._thread.start()
 
@@ -99,7 +102,7 @@ class Batcher(Generic[Item, Result]):
         """Announce that this thread is preparing items: a batch that is being gathered may wait for them."""
         with self._changed:
             self._expected += 1
-            self._announced = time.monotonic()
+            self._announced = self._clock()
         try:
             yield
         finally:
@@ -110,7 +113,7 @@ class Batcher(Generic[Item, Result]):
     def running_for_s(self) -> float:
         """How long the present batch has been running, 0 when none is: a watchdog's reading."""
         since = self._running_since
-        return 0.0 if since is None else time.monotonic() - since
+        return 0.0 if since is None else self._clock() - since
 
     def close(self, timeout_s: float | None = None) -> None:
         """Take no more items, run those that wait, and end the thread."""
@@ -123,7 +126,7 @@ class Batcher(Generic[Item, Result]):
         if self._closed:
             raise Closed
         is_busy = self._running or self._queue
-        is_too_late = is_busy and time.monotonic() + self._answered_in_s() > deadline
+        is_too_late = is_busy and self._clock() + self._answered_in_s() > deadline
         if is_too_late or len(self._queue) >= self._max_waiting:
             raise Full
 
@@ -134,7 +137,7 @@ class Batcher(Generic[Item, Result]):
 
     def _loop(self) -> None:
         while batch := self._gather():
-            self._answer([waiting for waiting in batch if waiting.is_due()])
+            self._answer([waiting for waiting in batch if waiting.is_due(self._clock())])
 
     def _gather(self) -> list[Waiting[Item, Result]]:
         """The next batch; blocks until there is one. Empty when closed and drained."""
@@ -146,10 +149,10 @@ class Batcher(Generic[Item, Result]):
 
     def _wait_for_company(self) -> None:
         """For those who may ask again, then for those announced; at most `max_wait_s` in all."""
-        until = time.monotonic() + self._max_wait_s
+        until = self._clock() + self._max_wait_s
         self._changed.wait_for(self._are_as_many, self._patience_s)
         until = min(until, self._announced + self._max_wait_s)
-        self._changed.wait_for(self._is_complete, until - time.monotonic())
+        self._changed.wait_for(self._is_complete, until - self._clock())
 
     def _are_as_many(self) -> bool:
         return self._closed or len(self._queue) >= self._latest
@@ -175,7 +178,7 @@ class Batcher(Generic[Item, Result]):
                 waiting.future.set_result(result)
 
     def _timed(self, items: list[Item]) -> Sequence[Result]:
-        self._running, self._running_since = len(items), time.monotonic()
+        self._running, self._running_since = len(items), self._clock()
         try:
             results = self._run(items)
         finally:

@@ -1,7 +1,7 @@
 """A store elsewhere, which many machines share: S3 and its like, or whatever else fsspec opens."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,9 +42,10 @@ class FileSystem:
 
     is_remote = True
 
-    def __init__(self, fs: Any, root: str) -> None:
+    def __init__(self, fs: Any, root: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._fs = fs
         self._root = root.rstrip("/")
+        self._clock = clock
         self._down_until = 0.0
 
     def __str__(self) -> str:
@@ -96,7 +97,7 @@ class FileSystem:
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
         """Whatever goes wrong is an OSError. Once the store cannot be reached, one asks it now and then for all."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._down_until:
             raise ConnectionError("The store could not be reached a moment ago.")
         if self._down_until:
@@ -108,7 +109,7 @@ class FileSystem:
             self._down_until = 0.0
             raise
         except Exception as exc:  # file systems raise errors of their own, of many families
-            self._down_until = time.monotonic() + DOWN_S
+            self._down_until = self._clock() + DOWN_S
             raise OSError(f"The store cannot be reached: {exc or type(exc).__name__}") from exc
 
 

@@ -5,19 +5,20 @@ import re
 import subprocess
 import sys
 import threading
-import time
+from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 import yaml
 from serving import ROOT, running
-from support.models import HeldModel, ToyModel
+from support.models import HeldModel, Steering, ToyModel
 from support.needs import SHARED, needs_shared
 from support.pictures import picture
 from support.ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
-from support.waiting import wait_until
+from support.waiting import SteppedClock, wait_until
 
 from classifier.cluster import remote_engine
 from classifier.cluster.remote_engine import SILENT_S, RemoteEngine, ReplicaLost
@@ -34,10 +35,12 @@ ANSWER = Answer((), b"", 0.2, Stages(0.1, 0.0, 0.1, 1))
 
 
 class Replicas:
-    """A cluster in words: each reply is an answer, or an exception that is raised."""
+    """A cluster in words: each reply is an answer, or an exception that is raised; none comes while it is held."""
 
     def __init__(self, *replies):
         self.replies = list(replies)
+        self.go_on = threading.Event()
+        self.go_on.set()
         self.count = 1
         self.asked = []
 
@@ -49,17 +52,19 @@ class Replicas:
 
     def ask(self, method, *args):
         self.asked.append((method, *args))
-        return Said(self.replies.pop(0) if self.replies else ANSWER)
+        return Said(self.replies.pop(0) if self.replies else ANSWER, self.go_on)
 
     def close(self):
         pass
 
 
 class Said:
-    def __init__(self, reply):
+    def __init__(self, reply, go_on):
         self.reply = reply
+        self.go_on = go_on
 
     def result(self, timeout_s):
+        assert self.go_on.wait(SOON)
         if isinstance(self.reply, type) and issubclass(self.reply, BaseException):
             raise self.reply
         return self.reply
@@ -106,19 +111,35 @@ def test_without_a_replica_nothing_is_taken():
 
 
 def test_what_cannot_be_answered_in_time_is_refused():
-    engine = RemoteEngine(Replicas(), timeout_s=1)
+    replicas = Replicas()
+    engine = RemoteEngine(replicas, timeout_s=1, clock=lambda: 0.0)
     engine.classify([b"photo"])  # 0.1 s each, that is the pace
-    engine._in_flight = 20
-    with pytest.raises(Unavailable, match="More photos"):
+    with held(replicas, engine, photos=5):
         engine.check_room()
-    engine._in_flight = 5
+    with held(replicas, engine, photos=20) as outcomes, pytest.raises(Unavailable, match="More photos"):
+        engine.check_room()
+    assert [isinstance(outcome, Answer) for outcome in outcomes] == [True] * 10 + [False] * 10
     engine.check_room()
 
 
+@contextmanager
+def held(replicas, engine, photos):
+    """While so many photos have been sent and none is answered; gives the outcomes, which are there afterwards."""
+    asked, outcomes = len(replicas.asked), []
+    replicas.go_on.clear()
+    thread = threading.Thread(target=lambda: outcomes.extend(engine.classify([b"photo"] * photos)))
+    thread.start()
+    wait_until(lambda: len(replicas.asked) == asked + min(photos, 10), SOON)
+    yield outcomes
+    replicas.go_on.set()
+    thread.join(SOON)
+
+
 def test_a_process_that_lost_the_cluster_is_not_alive():
-    engine = RemoteEngine(Replicas())
+    clock = SteppedClock()
+    engine = RemoteEngine(Replicas(), clock=clock)
     assert engine.is_alive()
-    engine._heard -= SILENT_S
+    clock.step(SILENT_S)
     assert not engine.is_alive()
     engine.classify([b"photo"])
     assert engine.is_alive()
@@ -267,8 +288,8 @@ def test_what_a_replica_says_when_it_cannot_load_is_told_as_it_is():
 @needs_ray
 def test_without_a_cluster_looking_for_replicas_starts_none():
     code = (
-        "from classifier.cluster.ray_serve import ServeReplicas, ray; replicas = object.__new__(ServeReplicas); "
-        "replicas._name = 'classifier'; assert replicas.running() == 0; assert not ray.is_initialized()"
+        "from classifier.cluster.ray_serve import ray, running_replicas; "
+        "assert running_replicas('classifier') == 0; assert not ray.is_initialized()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=SOON)
 
@@ -312,19 +333,27 @@ def sent(site, photo):
 
 def ends_in_order(site, folder):
     """A site that is asked to end answers the photo that it holds: what it answered. Ray takes no signal from it."""
-    (folder / "hold").touch()
-    (folder / "batches").write_text("")
-    answers = []
+    steering, answers = Steering(folder), []
+    steering.hold()
     thread = threading.Thread(target=lambda: answers.append(sent(site, picture("lime"))))
     thread.start()
-    while not (folder / "batches").read_text():
-        time.sleep(0.01)
-    site.master.terminate()
-    time.sleep(0.5)
-    (folder / "hold").unlink()
+    wait_until(steering.batches, SOON)
+    with closing(HTTPConnection(site.host, site.port, timeout=SOON)) as watcher:
+        assert status(watcher) == 200  # and its connection is kept
+        site.master.terminate()
+        wait_until(lambda: status(watcher) == 503, SOON)
+    steering.go_on()
     thread.join(SOON)
     site.master.wait(SOON)
     return answers[0]
+
+
+def status(connection):
+    """What /readyz says: 503 once the site has been told to end."""
+    connection.request("GET", "/readyz")
+    response = connection.getresponse()
+    response.read()
+    return response.status
 
 
 @needs_ray

@@ -13,7 +13,8 @@ from support.waiting import wait_until
 
 from app import create_app
 from classifier.errors import BrokenImage, NoImage, Unavailable
-from classifier.serving.engine import Answer, LocalEngine
+from classifier.photos import decode
+from classifier.serving.engine import DECODERS, Answer, LocalEngine
 from classifier.storage.kept import KeptResults
 
 SOON = 10  # seconds; only a broken engine ever waits so long
@@ -143,15 +144,26 @@ def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, model
 
 def test_when_all_decoders_are_busy_the_deadline_holds(make, monkeypatch):
     engine = make(timeout_s=0.5)
-    for _ in range(2):
-        engine._decoding.acquire()
+    go_on, started, read = threading.Event(), threading.Semaphore(0), decode.read
+
+    def held(*args):
+        started.release()
+        assert go_on.wait(SOON)
+        return read(*args)
+
+    monkeypatch.setattr(decode, "read", held)
+    threads, _ = in_threads(lambda photos: engine.classify(photos, timeout_s=SOON), [[picture()]] * DECODERS)
+    for _ in threads:
+        assert started.acquire(timeout=SOON)
     (late,) = engine.classify([picture()])
     assert isinstance(late, Unavailable)
+    assert not started.acquire(blocking=False)
+    go_on.set()
+    for thread in threads:
+        thread.join(SOON)
 
 
 def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
-    from classifier.photos import decode
-
     decoding, most, lock = set(), [], threading.Lock()
     read = decode.read
 
@@ -201,8 +213,7 @@ def site(make, model, settings):
     client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     holding = hold(model, engine)
     threads, waiting = in_threads(engine.classify, [[picture("lime")]])
-    while not engine.waiting():
-        threading.Event().wait(0.001)
+    wait_until(lambda: engine.waiting() == 1, SOON)
     yield client
     model.go_on.set()
     for thread in holding + threads:
