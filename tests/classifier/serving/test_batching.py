@@ -7,32 +7,48 @@ from concurrent.futures import CancelledError
 
 import pytest
 from serving import run_together
-from support.waiting import SteppedClock
 
 from classifier.serving.admission import Closed, Expired, Full, Throughput
 from classifier.serving.batching import Batcher
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
 FOREVER = 3600
-EVER = float("inf")  # a deadline that no step of the clock passes
+NEVER = float("inf")  # a deadline
+BOUNDS = {"max_batch": 32, "max_wait_s": 0.1, "max_waiting": 256}
+
+
+def later() -> float:
+    return time.monotonic() + 60
+
+
+class Clock:
+    """The time, which can be set ahead."""
+
+    def __init__(self):
+        self._ahead_s = 0.0
+
+    def __call__(self):
+        return time.monotonic() + self._ahead_s
+
+    def advance(self, seconds):
+        self._ahead_s += seconds
 
 
 class Recorder:
-    """A `run` that doubles its items, remembers its batches, can be held, and takes `takes_s` by the clock."""
+    """A `run` that doubles its items, remembers its batches and can be held."""
 
-    def __init__(self, clock):
+    def __init__(self):
         self.batches = []
-        self.clock = clock
-        self.takes_s = 0.0
         self.started = threading.Semaphore(0)
         self.go_on = threading.Event()
         self.go_on.set()
+        self.after = lambda items: None
 
     def __call__(self, items):
         self.batches.append(list(items))
         self.started.release()
         assert self.go_on.wait(SOON)
-        self.clock.step(self.takes_s)
+        self.after(items)
         if any(item == "poison" for item in items):
             raise RuntimeError("poison")
         if any(item == "exit" for item in items):
@@ -41,28 +57,17 @@ class Recorder:
 
 
 @pytest.fixture
-def clock():
-    return SteppedClock()
+def run():
+    return Recorder()
 
 
 @pytest.fixture
-def later(clock):
-    """A deadline far enough away."""
-    return lambda: clock() + 60
-
-
-@pytest.fixture
-def run(clock):
-    return Recorder(clock)
-
-
-@pytest.fixture
-def make(run, clock):
-    """Batchers over `run` and the clock, closed in the end."""
+def make(run):
+    """Batchers over `run`, closed in the end."""
     made = []
 
     def make(**options):
-        made.append(Batcher(run, clock=clock, **options))
+        made.append(Batcher(run, **(BOUNDS | options)))
         return made[-1]
 
     yield make
@@ -72,7 +77,7 @@ def make(run, clock):
 
 
 @pytest.fixture
-def held(run, make, later):
+def held(run, make):
     """A batcher whose thread is busy with the item 0, so that whatever follows has to wait, until `run.go_on`."""
 
     def held(**options):
@@ -85,13 +90,13 @@ def held(run, make, later):
     return held
 
 
-def test_a_lone_item_is_run_alone_and_at_once(run, make, later):
+def test_a_lone_item_is_run_alone_and_at_once(run, make):
     batcher = make(max_wait_s=FOREVER)
     assert batcher.submit(21, later()).result(SOON) == 42  # nobody else is expected, so the window stays shut
     assert run.batches == [[21]]
 
 
-def test_what_waits_is_run_as_one_batch_in_order(run, held, later):
+def test_what_waits_is_run_as_one_batch_in_order(run, held):
     batcher, _ = held(max_wait_s=FOREVER)
     futures = [batcher.submit(i, later()) for i in range(1, 6)]
     run.go_on.set()
@@ -99,7 +104,7 @@ def test_what_waits_is_run_as_one_batch_in_order(run, held, later):
     assert run.batches == [[0], [1, 2, 3, 4, 5]]
 
 
-def test_a_batch_is_never_larger_than_allowed(run, held, later):
+def test_a_batch_is_never_larger_than_allowed(run, held):
     batcher, _ = held(max_batch=4)
     futures = [batcher.submit(i, later()) for i in range(10)]
     run.go_on.set()
@@ -107,7 +112,7 @@ def test_a_batch_is_never_larger_than_allowed(run, held, later):
     assert [len(batch) for batch in run.batches] == [1, 4, 4, 2]
 
 
-def test_an_idle_thread_waits_for_an_expected_item(run, make, later):
+def test_an_idle_thread_waits_for_an_expected_item(run, make):
     batcher = make(max_wait_s=FOREVER)
     with batcher.expect():
         first = batcher.submit(1, later())
@@ -117,58 +122,57 @@ def test_an_idle_thread_waits_for_an_expected_item(run, make, later):
     assert run.batches == [[1, 2]]
 
 
-def test_the_window_shuts_when_the_expected_item_does_not_come(run, make, later):
+def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
     batcher = make(max_wait_s=0.01)
     with batcher.expect():
         assert batcher.submit(1, later()).result(SOON) == 2
 
 
-def test_what_was_announced_long_ago_is_not_waited_for(make, clock):
-    batcher = make(max_wait_s=FOREVER)
+def test_what_was_announced_long_ago_is_not_waited_for(run, make):
+    clock = Clock()
+    batcher = make(max_wait_s=FOREVER, clock=clock)
     with batcher.expect():  # such as a slow upload
-        clock.step(FOREVER)
-        assert batcher.submit(1, EVER).result(SOON) == 2
+        clock.advance(FOREVER)
+        assert batcher.submit(1, clock() + SOON).result(SOON) == 2
 
 
 @pytest.fixture
 def answered_two(run, held):
-    """Batchers that have answered two together, which took `takes_s`."""
+    """Make a batcher that has answered two together; `took` is what each batch takes by its clock, in seconds."""
 
-    def answered_two(takes_s):
-        batcher, first = held(max_wait_s=FOREVER)
-        futures = [batcher.submit(i, EVER) for i in (1, 2)]
-        run.takes_s = takes_s
+    def make(took):
+        clock = Clock()
+        run.after = lambda items: clock.advance(took.get(tuple(items), 0))
+        batcher, _ = held(max_wait_s=FOREVER, clock=clock)
+        futures = [batcher.submit(i, later()) for i in (1, 2)]
         run.go_on.set()
-        assert [future.result(SOON) for future in (first, *futures)] == [0, 2, 4]
+        assert [future.result(SOON) for future in futures] == [2, 4]
         return batcher
 
-    return answered_two
+    return make
 
 
 def test_an_idle_thread_waits_for_as_many_as_it_answered_last(run, answered_two):
-    batcher = answered_two(takes_s=10 * FOREVER)
-    futures = [batcher.submit(i, EVER) for i in (3, 4)]
+    batcher = answered_two(took={(1, 2): 10 * FOREVER})
+    futures = [batcher.submit(i, NEVER) for i in (3, 4)]
     assert [future.result(SOON) for future in futures] == [6, 8]
     assert run.batches == [[0], [1, 2], [3, 4]]
 
 
-def test_it_waits_a_tenth_of_the_time_that_those_took_and_only_once(run, answered_two):
-    batcher = answered_two(takes_s=2)
-    run.takes_s = 10 * FOREVER
-    asked = time.monotonic()
-    assert batcher.submit(3, EVER).result(SOON) == 6
-    assert 0.2 <= time.monotonic() - asked < SOON
-    assert batcher.submit(4, EVER).result(SOON) == 8  # one was answered last, and one is there
+def test_it_waits_a_tenth_of_the_time_that_those_took_and_only_once(answered_two):
+    batcher = answered_two(took={(1, 2): SOON / 100, (3,): 10 * FOREVER})
+    assert batcher.submit(3, NEVER).result(SOON) == 6
+    assert batcher.submit(4, NEVER).result(SOON) == 8
 
 
-def test_the_window_shuts_when_the_batch_is_full(run, make, later):
+def test_the_window_shuts_when_the_batch_is_full(run, make):
     batcher = make(max_wait_s=FOREVER, max_batch=2)
     with batcher.expect():
         futures = [batcher.submit(i, later()) for i in range(2)]
         assert [future.result(SOON) for future in futures] == [0, 2]
 
 
-def test_a_full_queue_refuses_at_once(run, held, later):
+def test_a_full_queue_refuses_at_once(run, held):
     batcher, _ = held(max_waiting=3)
     futures = [batcher.submit(i, later()) for i in range(3)]
     with pytest.raises(Full):
@@ -180,15 +184,15 @@ def test_a_full_queue_refuses_at_once(run, held, later):
     assert batcher.submit(3, later()).result(SOON) == 6
 
 
-def thought_to_take(seconds):
-    """The throughput of a batcher after an item that took so long."""
-    pace = Throughput()
-    pace.note(seconds, items=1)
-    return pace
+def known(seconds):
+    """A throughput of so many seconds an item."""
+    throughput = Throughput()
+    throughput.note(seconds=seconds, items=1)
+    return throughput
 
 
-def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held, later):
-    batcher, _ = held(pace=thought_to_take(16.0))  # one is running
+def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held):
+    batcher, _ = held(throughput=known(16))  # seconds that an item is thought to take; one is running
     waiting = [batcher.submit(i, later()) for i in range(2)]  # the second is expected after 48 s
     with pytest.raises(Full):
         batcher.submit(3, later())  # expected after 64 s, with 60 s to live
@@ -196,27 +200,28 @@ def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held, later)
     assert [future.result(SOON) for future in waiting] == [0, 2]
 
 
-def test_an_idle_batcher_takes_an_item_however_slow_it_is_thought_to_be(make, later):
-    batcher = make(pace=thought_to_take(1000.0))
+def test_an_idle_batcher_takes_an_item_however_slow_it_is_thought_to_be(make):
+    batcher = make(throughput=known(1000))
     assert batcher.submit(1, later()).result(SOON) == 2
 
 
-def test_pace_goes_by_items_not_by_batches():
-    pace = Throughput()
-    assert pace.seconds(5) == 0
-    pace.note(seconds=2.0, items=1)
-    assert pace.seconds(3) == 6
+def test_throughput_goes_by_items_not_by_batches():
+    throughput = Throughput()
+    assert throughput.seconds(5) == 0
+    throughput.note(seconds=2.0, items=1)
+    assert throughput.seconds(3) == 6
     for _ in range(100):
-        pace.note(seconds=7.0, items=7)
-        pace.note(seconds=2.0, items=1)
-    assert pace.seconds(8) == pytest.approx(9, rel=0.05)
+        throughput.note(seconds=7.0, items=7)
+        throughput.note(seconds=2.0, items=1)
+    assert throughput.seconds(8) == pytest.approx(9, rel=0.05)
 
 
-def test_an_item_past_its_deadline_is_dropped_unrun(run, held, later, clock):
+def test_an_item_past_its_deadline_is_dropped_unrun(run, held):
     batcher, _ = held()
-    late = batcher.submit("late", clock() + 60)
-    clock.step(61)
-    good = batcher.submit(1, later())
+    deadline = time.monotonic() + 0.02
+    late, good = batcher.submit("late", deadline), batcher.submit(1, later())
+    while time.monotonic() <= deadline:
+        threading.Event().wait(0.005)
     run.go_on.set()
     assert good.result(SOON) == 2
     with pytest.raises(Expired):
@@ -224,7 +229,7 @@ def test_an_item_past_its_deadline_is_dropped_unrun(run, held, later, clock):
     assert run.batches == [[0], [1]]
 
 
-def test_an_item_whose_waiter_gave_up_is_dropped_unrun(run, held, later):
+def test_an_item_whose_waiter_gave_up_is_dropped_unrun(run, held):
     batcher, _ = held()
     given_up, good = batcher.submit("given up", later()), batcher.submit(1, later())
     assert given_up.cancel()
@@ -236,7 +241,7 @@ def test_an_item_whose_waiter_gave_up_is_dropped_unrun(run, held, later):
 
 
 @pytest.mark.parametrize("bad", ["poison", "exit"])
-def test_a_poisoned_item_fails_alone(run, held, bad, later):
+def test_a_poisoned_item_fails_alone(run, held, bad):
     batcher, _ = held()
     before, poisoned, after = (batcher.submit(item, later()) for item in (1, bad, 3))
     run.go_on.set()
@@ -246,14 +251,14 @@ def test_a_poisoned_item_fails_alone(run, held, bad, later):
     assert batcher.submit(4, later()).result(SOON) == 8
 
 
-def test_a_run_that_loses_results_is_an_error_not_a_mix_up(make, later):
-    batcher = Batcher(lambda items: items[1:])
+def test_a_run_that_loses_results_is_an_error_not_a_mix_up(make):
+    batcher = Batcher(lambda items: items[1:], **BOUNDS)
     with pytest.raises(ValueError, match="0 results for 1 items"):
         batcher.submit(1, later()).result(SOON)
     batcher.close(SOON)
 
 
-def test_close_runs_what_waits_and_takes_no_more(run, held, later):
+def test_close_runs_what_waits_and_takes_no_more(run, held):
     batcher, first = held(max_batch=2)
     futures = [batcher.submit(i, later()) for i in range(5)]
     closing = threading.Thread(target=batcher.close)
@@ -277,7 +282,7 @@ def test_the_watchdog_reads_how_long_a_batch_is_running(run, held):
     assert batcher.running_for_s() == 0
 
 
-def test_many_threads_with_poison_deadlines_and_cancelling_each_get_their_own(make, later, clock):
+def test_many_threads_with_poison_deadlines_and_cancelling_each_get_their_own(run, make):
     batcher = make(max_batch=8, max_waiting=1000, max_wait_s=0.001)
     wrong = []
 
@@ -291,7 +296,7 @@ def test_many_threads_with_poison_deadlines_and_cancelling_each_get_their_own(ma
                     expected = RuntimeError
                 elif fate < 0.2:
                     try:
-                        future = batcher.submit(item, clock() - 1)
+                        future = batcher.submit(item, time.monotonic() - 1)
                     except Full:
                         continue
                     expected = Expired

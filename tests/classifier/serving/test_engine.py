@@ -13,8 +13,8 @@ from support.waiting import wait_until
 
 from app import create_app
 from classifier.errors import BrokenImage, NoImage, Unavailable
-from classifier.photos import decode
-from classifier.serving.engine import DECODERS, Answer, LocalEngine
+from classifier.options import Limits
+from classifier.serving.engine import Answer, LocalEngine
 from classifier.storage.kept import KeptResults
 
 SOON = 10  # seconds; only a broken engine ever waits so long
@@ -24,6 +24,7 @@ class HeldModel(ToyModel):
     """A model that can be held, and that fails on black (an exception) and white (not a number)."""
 
     def __init__(self):
+        super().__init__()
         self.started = threading.Semaphore(0)
         self.go_on = threading.Event()
         self.go_on.set()
@@ -51,7 +52,7 @@ def make(model):
     made = []
 
     def make(**options):
-        made.append(LocalEngine(model, **options))
+        made.append(LocalEngine(model, Limits().model_copy(update=options)))
         return made[-1]
 
     yield make
@@ -143,27 +144,29 @@ def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, model
 
 
 def test_when_all_decoders_are_busy_the_deadline_holds(make, monkeypatch):
-    engine = make(timeout_s=0.5)
-    go_on, started, read = threading.Event(), threading.Semaphore(0), decode.read
+    from classifier.photos import decode
+
+    engine, begun, go_on, read = make(timeout_s=0.5), threading.Semaphore(0), threading.Event(), decode.read
 
     def held(*args):
-        started.release()
+        begun.release()
         assert go_on.wait(SOON)
         return read(*args)
 
     monkeypatch.setattr(decode, "read", held)
-    threads, _ = in_threads(lambda photos: engine.classify(photos, timeout_s=SOON), [[picture()]] * DECODERS)
+    threads, _ = in_threads(engine.classify, [[picture()]] * 2)
     for _ in threads:
-        assert started.acquire(timeout=SOON)
+        assert begun.acquire(timeout=SOON)
     (late,) = engine.classify([picture()])
     assert isinstance(late, Unavailable)
-    assert not started.acquire(blocking=False)
     go_on.set()
     for thread in threads:
         thread.join(SOON)
 
 
 def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
+    from classifier.photos import decode
+
     decoding, most, lock = set(), [], threading.Lock()
     read = decode.read
 
@@ -202,8 +205,8 @@ def test_after_close_photos_are_refused(make):
     engine.close()
     (refused,) = engine.classify([picture()])
     assert isinstance(refused, Unavailable)
-    with pytest.raises(Unavailable):
-        engine.check_room()
+    with pytest.raises(Unavailable), engine.admit():
+        pass
 
 
 @pytest.fixture
@@ -213,7 +216,8 @@ def site(make, model, settings):
     client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     holding = hold(model, engine)
     threads, waiting = in_threads(engine.classify, [[picture("lime")]])
-    wait_until(lambda: engine.waiting() == 1, SOON)
+    while not engine.waiting():
+        threading.Event().wait(0.001)
     yield client
     model.go_on.set()
     for thread in holding + threads:
