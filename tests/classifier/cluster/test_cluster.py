@@ -14,7 +14,6 @@ import pytest
 import yaml
 from serving import ROOT, running
 from support.models import HeldModel, Steering, ToyModel
-from support.needs import SHARED, needs_shared
 from support.pictures import picture
 from support.ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
 from support.waiting import wait_until
@@ -24,11 +23,11 @@ from classifier.cluster.remote_engine import SILENT_S, RemoteEngine, ReplicaLost
 from classifier.cluster.replica import failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
-from classifier.options import Limits, ModelOptions
+from classifier.options import Limits
 from classifier.serving.admission import Full, Throughput
 from web.settings import Settings
 
-pytestmark = rays_warnings
+pytestmark = [rays_warnings, pytest.mark.ray]
 
 SOON = 60
 ANSWER = Answer((), b"", 0.2, Stages(0.1, 0.0, 0.1, 1))
@@ -344,28 +343,3 @@ def status(connection):
     response = connection.getresponse()
     response.read()
     return response.status
-
-
-@needs_ray
-@needs_shared
-@pytest.mark.tensorflow
-def test_a_real_model_answers_as_it_does_here():
-    from classifier.cluster.ray_serve import ServeReplicas, serve
-    from classifier.models import load
-    from classifier.serving.engine import LocalEngine
-
-    started_cluster()
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    loads = partial(load, ModelOptions(model="mobilenet_v2", weights=weights, labels=labels))
-    photos = [path.read_bytes() for path in sorted((SHARED / "photos").iterdir())[:8]]
-    here, there = LocalEngine(loads()), RemoteEngine(ServeReplicas(loads, replicas=(1, 1), name="real"))
-    try:
-        for expected, answer in zip(here.classify(photos), there.classify(photos), strict=True):
-            assert [p.index for p in answer.predictions] == [p.index for p in expected.predictions]
-            scores = [prediction.score for prediction in expected.predictions]
-            assert [prediction.score for prediction in answer.predictions] == pytest.approx(scores, abs=1e-5)
-            assert answer.preview == expected.preview
-        assert there.explain(lambda: photos[0], 0).heat.shape == (7, 7)
-    finally:
-        here.close()
-        serve.delete("real")
