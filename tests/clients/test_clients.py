@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
+from support.environ import PYTHONPATH
 from support.models import COLOURS, ToyModel
 from support.pictures import picture
 from support.sites import listening
@@ -176,7 +177,7 @@ def test_schemathesis_finds_no_violation(address, tmp_path, prefix, accept, phas
     done = subprocess.run(
         [*command, "run", f"http://{address}{prefix}/openapi.json", *options, "-H", f"Accept: {accept}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env={**os.environ, **PYTHONPATH},
         capture_output=True,
         text=True,
         timeout=120,

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from contextlib import closing
 from http.client import HTTPConnection
 
@@ -15,12 +14,13 @@ import pytest
 from playwright.sync_api import expect
 from proxied import FOLDERS, HOST, NGINX, Gunicorn, nginx, rendered
 from serving import ROOT, multipart
+from support.environ import PYTHONPATH
 from support.needs import needs_chromium
 from support.pictures import picture
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not NGINX, reason="no nginx here (apt-get install nginx-light)")
 
-PYTHONPATH = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
 PREFIXES = pytest.mark.parametrize("prefix", ["", "/vision"], ids=["at /", "under /vision/"])
 FORMATS = pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*", "application/problem+json"])
 LIMIT = 20 * 2**20
@@ -298,10 +298,8 @@ class Load:
 
     def wait_for(self, more):
         """Until `more` requests were answered."""
-        goal, deadline = self.answers + more, time.monotonic() + 60
-        while self.answers < goal and not self.failures:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        goal = self.answers + more
+        wait_until(lambda: self.answers >= goal or self.failures, 60)
 
     def _client(self, number):
         body, headers = multipart("fileImage", picture("lime"))

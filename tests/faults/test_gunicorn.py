@@ -10,7 +10,8 @@ from http.client import HTTPConnection, HTTPException
 from itertools import count
 
 import pytest
-from serving import ROOT, multipart, run_together, running
+from serving import multipart, run_together, running
+from support.environ import PYTHONPATH
 from support.models import COLOURS
 from support.pictures import picture
 
@@ -19,7 +20,7 @@ PHOTOS = {colour: picture(colour) for colour in (*COLOURS, "black", "white")}
 
 @pytest.fixture
 def site():
-    with running({"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}, app="support.toy_site:app") as site:
+    with running(PYTHONPATH, app="support.toy_site:app") as site:
         yield site
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from proxied import NGINX, Gunicorn, nginx
 from serving import ROOT, children, multipart, run_together
+from support.environ import PYTHONPATH
 from support.models import ToyModel
 from support.pictures import picture
 from support.sites import post
+from support.waiting import wait_until
 
 from app import create_app
 from classifier.serving.engine import LocalEngine
@@ -28,6 +30,7 @@ from classifier.storage.kept import KeptResults
 TOY = "support.toy_deployed:app"
 JSON = {"Accept": "application/json"}
 NOT_KEPT = "could not be kept"
+SOON = 20  # seconds; only a broken site ever takes so long
 
 
 def permitted(*flags):
@@ -94,7 +97,7 @@ def exchange(connection, method, path, body=None, headers=None):
 
 @contextmanager
 def running(folder, wrapper=(), **environ):
-    chosen = {"CLASSIFIER_UPLOADS": str(folder / "uploads"), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **environ}
+    chosen = {"CLASSIFIER_UPLOADS": str(folder / "uploads"), **PYTHONPATH, **environ}
     with closing(Site(folder, chosen, TOY, wrapper)) as site:
         site.start()
         assert site.ask()[0] == 200
@@ -195,7 +198,7 @@ def test_descriptors_that_run_out_cost_only_whom_they_are_out_for(tmp_path):
         first = site.worker
         idle = [connected(site.path) for _ in range(300)]
         try:
-            wait_until(lambda: descriptors(first) > 64)  # as many as are taken have been
+            wait_until(lambda: descriptors(first) > 64, SOON)  # as many as are taken have been
             time_to_notice = site.connection()
             time_to_notice.request("GET", "/healthz")
         finally:
@@ -209,13 +212,6 @@ def test_descriptors_that_run_out_cost_only_whom_they_are_out_for(tmp_path):
 
 def descriptors(pid):
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def wait_until(is_so, within_s=20):
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("redirection", ["1>&- 2>&-", "2>/dev/full"])
@@ -301,8 +297,7 @@ def test_sigterm_under_load_answers_what_was_accepted_and_exits_0(tmp_path):
         threads = [threading.Thread(target=ask) for _ in range(40)]
         for thread in threads:
             thread.start()
-        while len(outcomes) < 3:
-            time.sleep(0.005)
+        wait_until(lambda: len(outcomes) >= 3, SOON)
         master, site.master = site.master, None
         master.send_signal(signal.SIGTERM)
         with closing(watcher):

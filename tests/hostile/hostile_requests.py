@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "bench")]
 
 from hostile.requests import Attack, attacks  # noqa: E402
 from serving import multipart, run_together, running  # noqa: E402
+from support.environ import PYTHONPATH  # noqa: E402
 from support.pictures import picture  # noqa: E402 (these are found only after the line above)
 
 MAX_S = 10
@@ -156,7 +157,7 @@ def toy_site(folder: Path) -> Iterator[Target]:
     for name in ("uploads", "temporary", "working"):
         (folder / name).mkdir()
     environ = {
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        **PYTHONPATH,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(folder / "temporary"),
         "CLASSIFIER_UPLOADS": str(folder / "uploads"),

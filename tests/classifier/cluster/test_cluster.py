@@ -245,9 +245,8 @@ def test_a_killed_replica_costs_no_accepted_photo_and_is_replaced(pair):
     threads = [threading.Thread(target=client, args=(i % 3,)) for i in range(8)]
     for thread in threads:
         thread.start()
+    wait_until(lambda: len(replicas_of("pair")) == 2 and len(outcomes) > 50, SOON)
     before = replicas_of("pair")
-    assert len(before) == 2
-    wait_until(lambda: len(outcomes) > 50, SOON)
     os.kill(before[0], 9)
     wait_until(lambda: len(set(replicas_of("pair")) - {before[0]}) == 2 and pair.running() == 2, SOON)
     answered = len(outcomes)

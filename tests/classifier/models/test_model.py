@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from functools import cache
 
 import h5py
 import numpy as np
@@ -203,14 +204,19 @@ def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     np.testing.assert_allclose(ours(pixels), np.asarray(reference(pixels.astype("float32"))), atol=1e-5)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
-def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
+@pytest.fixture(scope="module")
+def random_vgg16(labels_path):
+    """VGG16 with the random weights of the site, in float32."""
+    return load("vgg16", "random", labels_path)
 
-    full = load("vgg16", "random", labels_path)
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_reduced_precision_stays_near_float32(random_vgg16, labels_path, precision, tolerance):
+
     low = load("vgg16", "random", labels_path, precision)
-    assert (full.info.precision, low.info.precision) == ("float32", precision)
+    assert (random_vgg16.info.precision, low.info.precision) == ("float32", precision)
     pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
-    expected, ours = full(pixels), low(pixels)
+    expected, ours = random_vgg16(pixels), low(pixels)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-5)  # the softmax is computed in float32
     assert expected.max() > 0.002  # not uniform
@@ -227,29 +233,37 @@ def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
     assert precision.resolve("bfloat16") == "bfloat16"
 
 
+PHOTOS = sorted((SHARED / "photos").iterdir()) if SHARED.is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def real_answers():
+    """How the real MobileNetV2 answers the real photos; each combination of options is run once."""
+
+    @cache
+    def real_answers(precision="float32", resize="crop"):
+        weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
+        engine = LocalEngine(load("mobilenet_v2", weights, labels, precision, resize=resize))
+        return engine.classify([path.read_bytes() for path in PHOTOS])
+
+    return real_answers
+
+
 @needs_shared
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_reduced_precision_gives_real_names_too(precision):
-
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
-    full, low = (LocalEngine(load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision))
-    pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
+def test_reduced_precision_gives_real_names_too(real_answers, precision):
+    pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(real_answers(), real_answers(precision), strict=True)]
     assert sum(a.index == b.index for a, b in pairs) >= 23
     assert max(abs(a.score - b.score) for a, b in pairs if a.index == b.index) < 0.18
 
 
 @needs_shared
-def test_real_weights_give_real_names():
-
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    files = sorted((SHARED / "photos").iterdir())
+def test_real_weights_give_real_names(real_answers):
     found = {}
     for resize in ("crop", "stretch"):
-        ours = load("mobilenet_v2", weights, labels, resize=resize)
-        answers = LocalEngine(ours).classify([file.read_bytes() for file in files])
+        answers = real_answers(resize=resize)
         ranks = [[p.wnid for p in a.predictions].index(f.name[:9]) if f.name[:9] in [p.wnid for p in a.predictions]
-                 else None for a, f in zip(answers, files, strict=True)]  # fmt: skip
+                 else None for a, f in zip(answers, PHOTOS, strict=True)]  # fmt: skip
         found[resize] = sum(rank == 0 for rank in ranks), sum(rank is not None for rank in ranks)
     assert found["crop"] >= (20, 23)
     assert found["crop"][1] >= 23

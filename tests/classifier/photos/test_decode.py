@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hostile.images import BUGS, TEXT, png, progressive, webp
 from PIL import Image, ImageOps
+from support.environ import PYTHONPATH
 from support.pictures import encoded, picture, textured
 
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.photos import decode, fit
-from web.settings import ROOT
 
 SIZE = (224, 224)
 ORIENTATION = 0x0112
@@ -267,7 +267,7 @@ def test_a_jpeg_counts_at_the_scale_it_is_decoded_at():
 @pytest.fixture(scope="module")
 def measured():
     """What reading each of the files that once cost too much costs now, and what it leaves in the log."""
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environ = {**os.environ, **PYTHONPATH}
     done = subprocess.run([sys.executable, "-m", "hostile.measure"], capture_output=True, check=True, env=environ)
     assert len(done.stderr) < 1000
     return {name: outcome for name, *outcome in json.loads(done.stdout)}

@@ -12,7 +12,7 @@ from serving import free_port, run_together
 from support.models import ToyModel
 from support.pictures import picture
 from support.sites import post
-from support.waiting import SteppedClock
+from support.waiting import SteppedClock, wait_until
 
 from app import create_app
 from classifier.errors import ResultNotFound, StartupError, Unavailable
@@ -244,9 +244,7 @@ def test_a_full_remote_store_is_swept_beside_the_requests(s3):
     uploads = KeptResults(s3, keep_mb=0.5)
     uploads.start_sweeping()
     kept = [uploads.keep(bytes(100_000), ANSWER) for _ in range(8)]
-    deadline = time.monotonic() + 30
-    while len(uploads.ids()) > 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(uploads.ids()) <= 5, 30)
     uploads.close()
     assert set(uploads.ids()) <= set(kept)
     assert len(uploads.ids()) <= 5
