@@ -1,4 +1,4 @@
-"""What static/site.js makes of the form, in Chromium, with the toy model behind it."""
+"""The form with static/site.js, in Chromium, in front of the toy model."""
 
 import re
 from io import BytesIO
@@ -43,7 +43,7 @@ def page(open_page):
 
 
 def photograph(size: tuple[int, int] = (2400, 1600)) -> Image.Image:
-    """Textured, and with noise, so that its JPEG is as large as a camera's."""
+    """Return a photo with texture and noise, so that its JPEG is as large as a camera's."""
     noise = Image.effect_noise(size, 60)
     return Image.blend(textured(size), Image.merge("RGB", [noise] * 3), 0.3)
 

@@ -1,4 +1,4 @@
-"""What can be done with an answer, in a browser, with and without JavaScript: example, why, feedback, link, delete."""
+"""Everything a visitor can do with a result, with and without JavaScript: example, heat map, feedback, link, delete."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""python -m classifier: every command helps at once, and what is wrong is one sentence and an exit code."""
+"""python -m classifier: every command has help at once, and every error is one line and an exit code."""
 
 import json
 import os
@@ -17,7 +17,7 @@ HEAVY = ["tensorflow", "keras", "jax", "torch", "sklearn", "matplotlib"]
 
 
 def called(capsys, *arguments):
-    """(exit code, stdout, stderr) of a command."""
+    """Return (exit code, stdout, stderr) of a command."""
     try:
         code = main([str(argument) for argument in arguments])
     except SystemExit as exit:

@@ -1,4 +1,4 @@
-"""Clients that exist, pointed at a running site, at its root and below a prefix."""
+"""Existing clients, pointed at a running site, at its root and below a prefix."""
 
 import base64
 import os
@@ -33,7 +33,7 @@ EXAMPLES = re.findall(r"```(sh|python)\n(.*?)```", DOCUMENT, re.S)
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Host and port of a site that is there twice, at / and at /vision/."""
+    """The host and port of a site that is served twice, at / and at /vision/."""
     folder = tmp_path_factory.mktemp("uploads")
     engine = LocalEngine(ToyModel())
     app = create_app(engine, Settings(uploads=folder), KeptResults(folder))

@@ -1,4 +1,4 @@
-"""What deploy/ says, run: nginx with its configuration, gunicorn on systemd's socket, at / and under /vision/."""
+"""The configuration in deploy/, executed: nginx, and gunicorn on systemd's socket, at / and under /vision/."""
 
 import json
 import os
@@ -28,14 +28,14 @@ LOADS_S = 4
 
 
 class Deployed:
-    """nginx and the site behind it."""
+    """nginx, and the site behind it."""
 
     def __init__(self, port, site, folder):
         self.port, self.site, self.folder = port, site, folder
         self.url = f"http://{HOST}:{port}"
 
     def ask(self, method, path, body=None, headers=None, source=None):
-        """The status, the headers and the text of an answer."""
+        """Return the status, headers and text of a response."""
         connection = HTTPConnection(HOST, self.port, timeout=60, source_address=source and (source, 0))
         with closing(connection):
             connection.request(method, path, body, headers or {})
@@ -62,13 +62,13 @@ def deployed(tmp_path_factory):
 
 @pytest.fixture
 def down(tmp_path):
-    """nginx before a site that is not there."""
+    """nginx in front of a site that is not running."""
     with nginx(tmp_path / "nginx", tmp_path / "no.sock") as port:
         yield Deployed(port, None, tmp_path)
 
 
 def told(answer, accept):
-    """The sentence of nginx' own refusal, from JSON or from its page."""
+    """Return the message of nginx's own refusal, from JSON or from its page."""
     status, headers, text = answer
     assert headers["X-Request-ID"]
     if "json" in accept:
@@ -239,7 +239,7 @@ def test_while_the_site_loads_readiness_is_refused_and_visitors_wait(tmp_path):
 
 
 def test_slow_senders_hold_no_thread_of_the_site(deployed):
-    """400 uploads that never come to an end, more than the site has threads, from 20 addresses."""
+    """400 uploads that never end, more than the site has threads, from 20 addresses."""
     body, headers = multipart("fileImage", picture("lime"))
     head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nContent-Type: {headers['Content-Type']}\r\n\r\n"
     slow = []
@@ -278,7 +278,7 @@ def test_a_browser_uses_the_site_under_the_prefix(deployed, browser, tmp_path):
 
 
 class Load:
-    """Clients that ask one after the other until told to stop; `failures` has what was not a right answer."""
+    """Clients that send one request after the other until they are stopped; `failures` lists the wrong answers."""
 
     def __init__(self, deployed, clients=6):
         self.deployed, self.answers, self.failures = deployed, 0, []
@@ -297,7 +297,7 @@ class Load:
             thread.join(60)
 
     def wait_for(self, more):
-        """Until `more` requests were answered."""
+        """Wait until `more` requests have been answered."""
         goal = self.answers + more
         wait_until(lambda: self.answers >= goal or self.failures, 60)
 

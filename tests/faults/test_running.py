@@ -1,4 +1,4 @@
-"""Faults around a running site: what it does then, and that it comes back. docs/operations.md has the table."""
+"""Faults around a running site: its reaction, and its recovery. docs/operations.md has the table."""
 
 import fcntl
 import json
@@ -34,7 +34,7 @@ SOON = 20  # seconds; only a broken site ever takes so long
 
 
 def permitted(*flags):
-    """Whether namespaces can be had here; mounts made in one are seen by nobody else and end with it."""
+    """Return whether namespaces are permitted here; mounts in one are invisible outside and end with it."""
     unshare = shutil.which("unshare")
     return bool(unshare) and subprocess.run([unshare, *flags, "true"], capture_output=True).returncode == 0
 
@@ -43,20 +43,20 @@ needs_mounts = pytest.mark.skipif(not permitted("--mount"), reason="no mounts in
 
 
 def mounted(folder, options):
-    """A command line that runs another one with a small disk of its own at `folder`, which is made."""
+    """Return a command prefix that runs another command with its own small disk at `folder`, which is created."""
     folder.mkdir(parents=True, exist_ok=True)
     return ["unshare", "--mount", "bash", "-c", f'mount -t tmpfs -o {options} tmpfs {folder} && exec "$@"', "bash"]
 
 
 class Site(Gunicorn):
-    """The toy site on its socket, asked without a proxy."""
+    """The toy site on its socket, without a proxy."""
 
     def ask(self, method="GET", path="/", body=None, headers=None):
         with closing(self.connection()) as connection:
             return exchange(connection, method, path, body, headers)
 
     def classify(self, colour="lime"):
-        """The status and the JSON of an answer to a photo."""
+        """Return the status and the JSON of the response to a photo."""
         body, headers = multipart("fileImage", picture(colour))
         status, text = self.ask("POST", "/", body, {**headers, **JSON})
         return status, json.loads(text)
@@ -76,7 +76,7 @@ class Site(Gunicorn):
         return next(iter(children(self.master.pid)), 0)
 
     def inside(self, path):
-        """A path as the site sees it, its own mounts included."""
+        """Return a path as the site sees it, including its own mounts."""
         return Path(f"/proc/{self.worker}/root{path}")
 
 
@@ -230,7 +230,7 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
 
 
 def waiting_in(pipe):
-    """How many bytes nobody has read yet."""
+    """Return the number of unread bytes."""
     with pipe.open("rb") as reader:
         found = bytearray(4)
         fcntl.ioctl(reader, termios.FIONREAD, found)
@@ -270,7 +270,7 @@ def test_a_process_that_is_killed_is_back_soon(tmp_path):
 
 
 def disappointed(site):
-    """One whose request is in the killed process' hands."""
+    """Send a request that is lost with the killed process."""
     try:
         site.classify("lime")
     except (OSError, HTTPException):
@@ -278,7 +278,7 @@ def disappointed(site):
 
 
 def site_imports_in_s():
-    """How long the toy site takes to import, which a new process has to do, too."""
+    """Return how long the toy site takes to import, as every new process must."""
     before = time.monotonic()
     code = "import sys; sys.path[:0] = ['tests']; import app, support.toy_site"
     subprocess.run([shutil.which("python3", path=ROOT / ".venv/bin"), "-c", code], cwd=ROOT, check=True)
@@ -311,7 +311,7 @@ def test_sigterm_under_load_answers_what_was_accepted_and_exits_0(tmp_path):
 
 
 def ready_until_told(watcher):
-    """What /readyz says once the signal has arrived, on a connection that was open before."""
+    """Return the status of /readyz once the signal has arrived, on a connection that was open before."""
     while (answer := exchange(watcher, "GET", "/readyz"))[0] == 200:
         pass
     return answer[0]

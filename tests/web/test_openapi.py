@@ -1,4 +1,4 @@
-"""/openapi.json tells what is so; that answers are as it says, schemathesis checks in `test_clients.py`."""
+"""/openapi.json describes the site as it is; schemathesis checks the responses against it in `test_clients.py`."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ def operations(document):
 
 
 def every(node, key):
-    """All values under a key, anywhere in a document."""
+    """Return all values under a key, anywhere in a document."""
     if isinstance(node, dict):
         yield from (value for name, value in node.items() if name == key)
         node = list(node.values())

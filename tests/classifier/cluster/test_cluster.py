@@ -1,4 +1,4 @@
-"""Replicas die, hang, fail to load, are shared: what was accepted is answered, and everything else is told."""
+"""Replicas die, hang, fail to load and are shared: accepted photos are answered, and everything else is an error."""
 
 import os
 import re
@@ -320,7 +320,7 @@ def sent(site, photo):
 
 
 def ends_in_order(site, folder):
-    """A site that is asked to end answers the photo that it holds: what it answered. Ray takes no signal from it."""
+    """Stop a site while it holds a photo; return its answer. Ray does not intercept the signal."""
     steering, answers = Steering(folder), []
     steering.hold()
     thread = threading.Thread(target=lambda: answers.append(sent(site, picture("lime"))))
@@ -337,7 +337,7 @@ def ends_in_order(site, folder):
 
 
 def status(connection):
-    """What /readyz says: 503 once the site has been told to end."""
+    """Return the status of /readyz: 503 once the site has been told to stop."""
     connection.request("GET", "/readyz")
     response = connection.getresponse()
     response.read()

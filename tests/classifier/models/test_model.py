@@ -1,4 +1,4 @@
-"""The compiled model equals keras.applications used by hand; what cannot be loaded is told in one line."""
+"""The compiled model equals keras.applications used by hand, and a model that cannot be loaded is a one-line error."""
 
 import hashlib
 import json
@@ -58,7 +58,7 @@ def small_labels(tmp_path_factory):
 
 
 def save_legacy(network, path):
-    """The layout of `vgg16_weights_tf_dim_ordering_tf_kernels.h5`: a group per layer, its arrays listed by name."""
+    """Save weights in the layout of `vgg16_weights_tf_dim_ordering_tf_kernels.h5`: a group of arrays per layer."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
         file.attrs["backend"] = b"tensorflow"
@@ -72,7 +72,7 @@ def save_legacy(network, path):
 
 
 def by_hand(network, preprocess_input, paths):
-    """What the tutorials do, one photo at a time."""
+    """Return the scores computed as in the tutorials, one photo at a time."""
     from keras.utils import img_to_array, load_img
 
     batches = [np.expand_dims(img_to_array(load_img(path, target_size=SIZE)), 0) for path in paths]
@@ -169,7 +169,7 @@ def test_models_are_found_by_their_module_style_names(name):
 
 
 def test_input_sizes_are_those_of_keras(monkeypatch):
-    """Each builder tells its default size when it asks Keras for the input shape."""
+    """Each builder reveals its default size when it asks Keras for the input shape."""
     import keras
     from keras.src.applications import imagenet_utils
 
@@ -238,7 +238,7 @@ PHOTOS = sorted((SHARED / "photos").iterdir()) if SHARED.is_dir() else []
 
 @pytest.fixture(scope="module")
 def real_answers():
-    """How the real MobileNetV2 answers the real photos; each combination of options is run once."""
+    """The answers of the real MobileNetV2 to the real photos; each combination of options is run once."""
 
     @cache
     def real_answers(precision="float32", resize="crop"):

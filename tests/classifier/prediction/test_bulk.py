@@ -1,4 +1,4 @@
-"""Very many photos: a row for each, whatever interrupts the run, and memory that does not grow with their number."""
+"""Large numbers of photos: one row each, despite any interruption, in memory that does not grow with their number."""
 
 import csv
 import json
@@ -53,7 +53,7 @@ def engine():
 
 @pytest.fixture
 def run(engine):
-    """A run of the toy model; `about` is what it has in common with others."""
+    """Return a run of the toy model; `about` identifies it, as in other runs with the same options."""
 
     def run(**about):
         return bulk.Run(lambda files: rows_of(engine, files), 2, {"model": "toy"} | about)
@@ -63,7 +63,7 @@ def run(engine):
 
 @pytest.fixture
 def photos(tmp_path):
-    """300 photos in two folders, three of which are none."""
+    """300 files in two folders, three of which are not photos."""
     for i in range(300):
         path = tmp_path / "photos" / f"{i % 2}" / f"{i:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,14 +76,14 @@ def colour(i):
 
 
 def expected(photos):
-    """label by file name, None where there is none."""
+    """Return the expected labels by file name, None for a file that has none."""
     return {
         str(photos / f"{i % 2}" / f"{i:03}.png"): None if i % 100 == 7 else LABELS[colour(i)] for i in range(300)
     }  # fmt: skip
 
 
 def read(output):
-    """The rows of an output, each file's exactly once: label by file name."""
+    """Return the labels of an output by file name; every file must have exactly one row."""
     files = sorted(output.glob("part-*.csv")) if output.is_dir() else [output]
     rows = [row for file in files for row in FORMATS[file.suffix[1:]].read(file)]
     assert len({row["file"] for row in rows}) == len(rows)
@@ -205,7 +205,7 @@ def test_few_photos_are_on_their_way_however_many_there_are(engine, tmp_path):
 
 
 def called(photos, output, *, stop=None, after=0):
-    """(exit code, stderr) of the command, which gets the signal `stop` after so many batches."""
+    """Run the command and send it the signal `stop` after a number of batches; return (exit code, stderr)."""
     command = [sys.executable, "-c", COMMAND, str(photos), "-o", str(output)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(after):
@@ -229,7 +229,7 @@ def test_killed_and_interrupted_runs_go_on_without_losing_or_repeating_a_row(pho
 
 @pytest.mark.parametrize("moment", ["fsync", "replace", "rmtree"])
 def test_a_crash_at_the_worst_moment_costs_no_row(run, photos, output, monkeypatch, moment):
-    """As if the process ended there: what comes after never happens."""
+    """Simulate the end of the process at this point."""
     monkeypatch.setattr(bulk, "PART_ROWS", 64)
     where = {"fsync": "os.fsync", "replace": "pathlib.Path.replace", "rmtree": "shutil.rmtree"}[moment]
     files = bulk.find([photos])
@@ -295,7 +295,7 @@ def lines(output):
 
 
 def test_what_the_actors_do_is_what_the_engine_does(engine, photos):
-    """Without Ray: the two steps, one after the other."""
+    """Run the two steps one after the other, without Ray."""
     files = bulk.find([photos])[:20]
     decoded = [decode({"file": file}, ToyModel.info.size, "crop", 50) for file in files]
     batch = {name: np.array([row[name] for row in decoded]) for name in decoded[0]}

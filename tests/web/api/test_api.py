@@ -1,4 +1,4 @@
-"""The dialects for programs, request by request: what is right is answered, what is wrong is told in one sentence."""
+"""The protocols for programs: correct requests are answered, and the error for a wrong one is one sentence."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ def outputs(response) -> dict:
 
 
 def sentence(response, status: int) -> str:
-    """The error as the dialects tell it."""
+    """Return the error message of a response."""
     assert (response.status_code, response.mimetype) == (status, "application/json"), response.text
     assert list(response.json) == ["error"]
     return response.json["error"]

@@ -1,4 +1,4 @@
-"""Who may come in: the token, the rate, host names, and the true client behind proxies."""
+"""Access control: the token, the rate limit, host names, and the true client behind proxies."""
 
 import base64
 import shutil

@@ -1,4 +1,4 @@
-"""Everything that happens is counted, once, and only those who may know are told."""
+"""Everything is counted exactly once, and only permitted clients can read the metrics."""
 
 import json
 import re
@@ -21,7 +21,7 @@ LIME = picture("lime")
 
 
 def figures(text: str) -> dict[str, float]:
-    """Every sample by its name and labels."""
+    """Return every sample by its name and labels."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {sample.name + str(dict(sorted(sample.labels.items())) or ""): sample.value for sample in samples}
 
@@ -114,7 +114,7 @@ def test_who_may_read_them(make_client, changes, address, headers, status):
 
 
 def test_any_worker_process_tells_the_figures_of_all():
-    """Workers answer by turns, so that what one alone has counted could not add up."""
+    """The workers answer in turn, so the counts of a single one could not add up."""
     environ = {**PYTHONPATH, "GUNICORN_CMD_ARGS": "--workers 2"}
     with running(environ, app="support.toy_site:app") as site:
         wait_until(lambda: len(residents(figures(fetched(site, "/metrics")))) == 2, SOON)  # the second has started
@@ -142,7 +142,7 @@ def fetched(site: Site, path: str) -> str:
 
 
 def test_the_dashboard_shows_figures_that_there_are(client, measured):
-    """Each name in Grafana's file is one of ours."""
+    """Each metric in the Grafana dashboard exists."""
     (result,) = post(client, LIME, b"words", json=True).json["results"][:1]
     client.post(f"{result['url']}/feedback", data={"right": "yes"})
     dashboard = (ROOT / "deploy" / "grafana-dashboard.json").read_text()

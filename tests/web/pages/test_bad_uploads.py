@@ -1,4 +1,4 @@
-"""Bad input: the right status, one sentence in HTML and in JSON, nothing left behind, and the next request works."""
+"""Bad input gets the right status and one sentence, in HTML and JSON, and leaves nothing behind."""
 
 import html
 import re
@@ -12,7 +12,7 @@ JSON = {"Accept": "application/json"}
 
 
 def form(*parts: tuple[str, bytes]) -> dict:
-    """A multipart body written by hand, from (headers, content) pairs: clients refuse to send some of these."""
+    """Return a multipart body made by hand from (headers, content) pairs, as clients refuse to send some of these."""
     body = b"".join(b"--sep\r\n" + head.encode() + b"\r\n\r\n" + content + b"\r\n" for head, content in parts)
     return {"data": body + b"--sep--\r\n", "content_type": "multipart/form-data; boundary=sep"}
 

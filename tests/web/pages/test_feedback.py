@@ -1,4 +1,4 @@
-"""Was this right? What visitors say is kept as long as the photo, and longer only where they allow it."""
+"""Feedback is kept as long as the photo, and longer only if the visitor permits it."""
 
 import os
 
