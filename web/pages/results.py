@@ -72,7 +72,7 @@ class ResultViews:
     def delete_by_form(self, id: str) -> Response:
         """Delete a result by POST, because plain HTML forms cannot send DELETE."""
         self._feedback.delete(id)
-        return self._rendering.page(notice="The photo and its result have been deleted.")
+        return self._rendering.page(notice="The photo and its result were deleted.")
 
     def give_feedback(self, id: str) -> Response:
         """Keep the form's feedback: `right` is yes or no, `label` names the photo, `keep` allows keeping it longer."""

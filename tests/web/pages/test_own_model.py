@@ -135,8 +135,8 @@ def test_under_its_threshold_it_is_not_sure(site):
     response = post(site, UNSURE)
     assert NOT_SURE in text(response)
     assert "The image you uploaded is a" not in text(response)
-    assert "red comes nearest" in text(response)
-    assert "from 60.00% on" in text(response)
+    assert "The closest match is red, with" in text(response)
+    assert "at least 60.00% to name a photo" in text(response)
     (result,) = post(site, UNSURE, json=True).json["results"]
     assert result["sure"] is False
     assert result["predictions"][0]["label"] == "red"
