@@ -13,9 +13,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from classifier.contract import Facts
 from web import RELEASE, TITLE
+from web.api.hugging_face import ImageClassificationInput
 from web.api.open_inference import InferenceRequest
-from web.api.views import ImageClassificationInput
 from web.pages.examples import examples_of
+from web.pages.upload import FIELD
 from web.problems import use_api_errors
 from web.settings import Settings
 
@@ -62,7 +63,7 @@ def fill(components: Document, model: Facts, examples: list[str], max_files: int
     if examples:
         schemas["ExampleName"]["enum"] = examples
     form = components["requestBodies"]["Photos"]["content"]["multipart/form-data"]["schema"]
-    form["properties"]["fileImage"]["maxItems"] = max_files
+    form["properties"][FIELD]["maxItems"] = max_files
 
 
 class RequestSchemas(GenerateJsonSchema):

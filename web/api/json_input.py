@@ -1,5 +1,6 @@
 """JSON from clients: counted before it is parsed, validated by pydantic, refused with one sentence."""
 
+import base64
 import json
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ EXPECTED = {
     "greater_than_equal": "at least {ge}",
 }
 KINDS = {dict: "an object", list: "a list", str: "a string", int: "a long number", float: "a long number"}
+BASE64 = {"type": "string", "format": "byte", "contentEncoding": "base64"}  # the JSON Schema of an image in JSON
 MAX_SHOWN = 20  # characters of a number
 TAG = "#"  # begins the tags of a union, which pydantic adds to the location of an error
 
@@ -115,3 +117,13 @@ def length(low: int, high: int, sentence: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(validate)
+
+
+def from_base64(text: Any) -> bytes:
+    """Return an image that JSON holds in base64. Raises Misunderstood."""
+    if not isinstance(text, str):
+        raise Misunderstood(f"An image in JSON must be a string in base64, not {described(text)}.")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise Misunderstood("An image in JSON must be in base64.") from exc

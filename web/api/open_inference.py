@@ -3,7 +3,6 @@
 Both support Triton's binary tensor data extension, in which the tensors' bytes follow the JSON.
 """
 
-import base64
 import json
 import reprlib
 import struct
@@ -29,12 +28,13 @@ from pydantic import (
 from classifier.contract import Prediction
 from classifier.errors import Misunderstood, NoImage, TooLarge
 from web.api.json_input import (
+    BASE64,
     TAG,
     Count,
     Positive,
     RequestModel,
     Whole,
-    described,
+    from_base64,
     invalid,
     length,
     read_json,
@@ -47,7 +47,6 @@ VERSION = "1"  # of every model; the protocol requires one
 IMAGES, PIXELS = "images", "pixels"
 INPUTS = {IMAGES: "BYTES", PIXELS: "UINT8"}  # the datatype of each
 HEADER_LENGTH = "Inference-Header-Content-Length"
-BASE64: Object = {"type": "string", "format": "byte", "contentEncoding": "base64"}
 
 
 class OutputTensor(NamedTuple):
@@ -302,16 +301,6 @@ def unpacked(data: bytes, count: int) -> list[bytes]:
     if at != len(data):
         raise Misunderstood("The binary data must hold as many elements as the shape declares, each after its length.")
     return elements
-
-
-def from_base64(text: Any) -> bytes:
-    """Return an image that JSON holds in base64. Raises Misunderstood."""
-    if not isinstance(text, str):
-        raise Misunderstood(f"An image in JSON must be a string in base64, not {described(text)}.")
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as exc:
-        raise Misunderstood("An image in JSON must be in base64.") from exc
 
 
 def from_numbers(data: list[Any]) -> np.ndarray:

@@ -6,17 +6,15 @@ They keep nothing of what they receive.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
 from flask import Response, jsonify, request
-from pydantic import StrictStr, WithJsonSchema
 
 from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError, ResultNotFound, Unavailable, UnsupportedImage
 from web import RELEASE, TITLE
-from web.api import open_inference
-from web.api.json_input import Positive, RequestModel, read_json, refused_as
-from web.api.open_inference import BASE64, HEADER_LENGTH, VERSION, Inference, from_base64
+from web.api import hugging_face, open_inference
+from web.api.open_inference import HEADER_LENGTH, VERSION, Inference
 from web.marks import public
 from web.settings import Settings
 
@@ -27,24 +25,6 @@ class HealthChecks(Protocol):
     def check_alive(self) -> None: ...
 
     def check_ready(self) -> None: ...
-
-
-class ImageClassificationParameters(RequestModel):
-    top_k: Positive | None = None
-    function_to_apply: (
-        Annotated[
-            Literal["softmax"],
-            refused_as('Scores here are probabilities, so "function_to_apply" can only be "softmax".'),
-        ]
-        | None
-    ) = None
-
-
-class ImageClassificationInput(RequestModel):
-    """An image in base64, with parameters."""
-
-    inputs: Annotated[StrictStr, WithJsonSchema(BASE64)]
-    parameters: ImageClassificationParameters | None = None
 
 
 class ApiViews:
@@ -95,7 +75,7 @@ class ApiViews:
         self._check(name)
         image, top = self._image()
         (ranked,) = all_ranked(self._engine.classify([image], top))
-        return jsonify([{"label": prediction.label, "score": prediction.score} for prediction in ranked])
+        return jsonify(hugging_face.response(ranked))
 
     def _check(self, name: str, version: str = VERSION) -> None:
         if name != self._model.name:
@@ -114,7 +94,7 @@ class ApiViews:
         if not request.is_json:
             return body, None
         with self._turn_to_parse():
-            return task_input(body)
+            return hugging_face.read(body)
 
     def _body(self) -> bytes:
         """Return the whole body. Raises an error before reading it if it would be refused anyway."""
@@ -135,12 +115,6 @@ class ApiViews:
             yield
         finally:
             self._parsing.release()
-
-
-def task_input(body: bytes) -> tuple[bytes, int | None]:
-    """Return the image of a task in JSON and the number of classes to list. Raises Misunderstood."""
-    task = read_json(ImageClassificationInput, body, max_values=1000)
-    return from_base64(task.inputs), task.parameters.top_k if task.parameters else None
 
 
 def all_ranked(answers: Sequence[Answer | ClassifierError]) -> list[tuple[Prediction, ...]]:

@@ -49,7 +49,7 @@ def test_a_browser_sends_a_token_in_any_letters(make_client):
     assert make_client(**SECRET).get("/", headers=basic("se-cret-ü")).status_code == 200
 
 
-@pytest.mark.parametrize("url", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("url", ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"])
 def test_health_needs_no_token(make_client, url):
     assert make_client(**SECRET).get(url).status_code == 200
 
@@ -61,6 +61,13 @@ def test_who_asks_too_often_is_told_when_to_come_again(make_client):
     assert refused.json["detail"].startswith("You have sent more requests than this site allows")
     assert 0 < int(refused.headers["Retry-After"]) <= 61
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(("path", "statuses"), [("/why?class=0", [200, 429]), ("/image", [200, 200])])
+def test_of_what_is_looked_at_only_heat_maps_count_towards_the_rate(make_client, path, statuses):
+    client = make_client(rate="2/minute")
+    (result,) = post(client, picture("lime"), json=True).json["results"]
+    assert [client.get(result["url"] + path).status_code for _ in range(2)] == statuses
 
 
 def test_each_client_behind_the_proxy_has_a_rate_of_its_own(make_client):
