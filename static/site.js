@@ -1,8 +1,8 @@
-/* Improves the form, which also works without this script. The server renders the results. */
+/* Improves the form, which also works without it. The server renders results. */
 
 const AT_ONCE = 2; // photos being uploaded
 const LARGE_BYTES = 500_000;
-const SENT_SIDE = 1024; // pixels, the size that the server keeps
+const SENT_SIDE = 1024; // pixels, as kept by the server
 const SHOWN_SIDE = 640;
 const QUALITY = 0.9;
 const LONGEST_WAIT_S = 60;
@@ -14,7 +14,7 @@ const camera = form.querySelector("#camera");
 const button = form.querySelector("[type=submit]");
 const chosen = form.querySelector(".chosen");
 const answers = document.querySelector("#answers");
-const announcements = document.querySelector("#announcements");
+const live = document.querySelector("#live");
 let address = location.pathname;
 let count = 0; // of results shown
 
@@ -30,7 +30,7 @@ function choose(files) {
 function add(files) {
   choose([...input.files, ...files]);
   camera.value = "";
-  announcements.replaceChildren();
+  live.replaceChildren();
   announce(`Chosen: ${Array.from(input.files, (file) => file.name).join(", ")}`);
 }
 
@@ -107,7 +107,7 @@ async function reduced(bitmap, file) {
   return small && small.size < file.size ? small : file;
 }
 
-/* The scale at which the server keeps a photo and its model sees no difference. */
+/* The server and its model need no more. */
 function neededScale({ width, height }) {
   const shorter = Number(form.dataset.shorter ?? Infinity);
   return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
@@ -132,7 +132,7 @@ async function send(event) {
   const photos = Array.from(input.files, pending);
   const queue = [...photos];
   choose([]);
-  announcements.replaceChildren();
+  live.replaceChildren();
   answers.replaceChildren(...photos.map((photo) => photo.card));
   answers.scrollIntoView();
   button.blur();
@@ -169,7 +169,7 @@ async function answer(photo) {
   else refuse(photo, reply);
 }
 
-/* Uses XMLHttpRequest because fetch reports no upload progress. Status 0: the site was not reached. */
+/* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
 function posted(photo, body) {
   const request = new XMLHttpRequest();
   const data = new FormData();
@@ -235,10 +235,10 @@ function refuse({ card, state, progress, retry }, { status, response }) {
 }
 
 function announce(text) {
-  announcements.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
+  live.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
 }
 
-/* Does nothing if the visitor has moved the focus. */
+/* Unless the visitor has moved it. */
 function moveFocus() {
   const next = answers.querySelector("h2") ?? answers.querySelector(".retry:not([hidden])") ?? input;
   if (document.activeElement === document.body) next.focus({ preventScroll: true });
@@ -263,7 +263,7 @@ function toggleHeat(event) {
   card.querySelector(".heat")?.remove();
   if (shown === link) return;
   link.ariaCurrent = "true";
-  const heat = { className: "heat", alt: "Heat map: where the model saw this class", src: link.dataset.heat };
+  const heat = { className: "heat", alt: "Heat map: where the model saw this", src: link.dataset.heat };
   card.querySelector(".picture").append(Object.assign(new Image(), heat));
 }
 

@@ -92,7 +92,7 @@ def test_dropped_and_pasted_photos_join_the_chosen_ones_and_can_be_removed(page,
     expect(page.locator("body.dropping")).to_have_count(0)
     dispatch(page, "paste", *colours("blue"))
     expect(page.locator(".chosen .filename")).to_have_text(["red.png", "lime.png", "blue.png"])
-    expect(page.locator("#announcements")).to_contain_text("blue.png")
+    expect(page.locator("#live")).to_contain_text("blue.png")
     page.get_by_role("button", name="Remove red.png").press("Enter")
     predict(page)
     wait_for_all(page)
@@ -112,7 +112,7 @@ def test_answers_stand_in_the_order_of_choice_and_are_all_told(page):
     answer(page, *colours(*names))
     expect(page.locator(f"{RESULT} .filename")).to_have_text([f"{name}.png" for name in names])
     expect(page).to_have_url(re.compile("/$"))
-    said = page.locator("#announcements").inner_text()
+    said = page.locator("#live").inner_text()
     assert "red.png: The image you uploaded is a red fox" in said
     assert said.count("The image you uploaded is") == 5
 
@@ -261,7 +261,7 @@ def ask_a_busy_site(page: Page, engine: SpyingEngine, refusals: int) -> None:
     engine.refusals = refusals
     choose(page, *colours("red"))
     predict(page)
-    page.wait_for_selector("text=sent again in 2 s")
+    page.wait_for_selector("text=trying again in 2 s")
     page.clock.run_for(2000)
     wait_for_all(page)
 
