@@ -1,4 +1,4 @@
-"""gunicorn's hooks: the folder for metrics, heartbeats while the model loads, and the watchdog."""
+"""What happens in gunicorn's master and worker: the figures' folder, signs of life while loading, the watchdog."""
 
 import logging
 import os
@@ -11,11 +11,11 @@ from typing import Any
 from web.ops import logs
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
-IN_MEMORY = "/dev/shm"  # the files are memory-mapped: on a full disk, writing to one would kill the process
+IN_MEMORY = "/dev/shm"  # the figures' files are mapped: on a full disk, writing one would end the process
 
 
 def on_starting(server: Any) -> None:
-    """Give worker processes a folder for their metrics, so that any of them can report those of all."""
+    """Every worker process writes its figures to files, so that any of them can tell those of all."""
     for handler in logging.getLogger("gunicorn.error").handlers:
         handler.setFormatter(logs.formatter())
     server.metrics = None
@@ -25,18 +25,18 @@ def on_starting(server: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    from prometheus_client.multiprocess import mark_process_dead  # reads METRICS on import
+    from prometheus_client.multiprocess import mark_process_dead  # which looks at METRICS when it is imported
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:
-    if server.metrics and not server.reexec_pid:  # after USR2 the new master keeps using it
+    if server.metrics and not server.reexec_pid:  # after USR2 the new master goes on with it
         shutil.rmtree(server.metrics, ignore_errors=True)
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Send heartbeats while the model loads, because a first download takes longer than `timeout`."""
+    """Give signs of life while the model loads: a first download takes longer than `timeout`."""
     worker.loaded = threading.Event()
 
     def notify_until_loaded() -> None:
@@ -55,8 +55,8 @@ def post_worker_init(worker: Any) -> None:
 
 
 def replace_when_hung(worker: Any) -> None:
-    """End this process if its model stops responding; gunicorn starts another."""
+    """End a process whose model does not come back; gunicorn starts another."""
     while worker.wsgi.extensions["engine"].is_alive():
         time.sleep(1)
-    worker.log.critical("The model is not responding; this process will be replaced.")
+    worker.log.critical("The model does not come back; this process is replaced.")
     os._exit(1)
