@@ -64,7 +64,7 @@ def test_who_asks_too_often_is_told_when_to_come_again(make_client):
 
 
 @pytest.mark.parametrize(("path", "statuses"), [("/why?class=0", [200, 429]), ("/image", [200, 200])])
-def test_of_what_is_looked_at_only_heat_maps_count_towards_the_rate(make_client, path, statuses):
+def test_heat_maps_count_towards_the_rate_and_pictures_do_not(make_client, path, statuses):
     client = make_client(rate="2/minute")
     (result,) = post(client, picture("lime"), json=True).json["results"]
     assert [client.get(result["url"] + path).status_code for _ in range(2)] == statuses
