@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import ClassifierError, DataError
+from classifier.options import Limits, ModelOptions, build
 from classifier.prediction import output
 from classifier.training.commands import add_check, add_demo, add_evaluate, add_train
 from classifier.training.options import number
@@ -90,6 +91,10 @@ def one_of(allowed: Sequence[str], text: str) -> str:
     return text
 
 
+def model_options(args: argparse.Namespace) -> ModelOptions:
+    return build(ModelOptions, {name: getattr(args, name) for name in ModelOptions.model_fields})
+
+
 def run_predict(args: argparse.Namespace) -> int:
     """Name what is in photos; with exit code 1 if some could not be read."""
     if args.output:
@@ -102,8 +107,7 @@ def run_predict(args: argparse.Namespace) -> int:
     from classifier.models.loading import load
     from classifier.serving.engine import LocalEngine
 
-    model = load(args.model, args.weights, args.labels and Path(args.labels), args.precision)
-    engine = LocalEngine(model, resize=model.resize or args.resize, top=args.top, timeout_s=3600)
+    engine = LocalEngine(load(model_options(args)), Limits(top=args.top, timeout_s=3600))
     failed = output.run(engine, files, args.format or "table")
     engine.close()
     return FAILED if failed else 0
@@ -121,15 +125,15 @@ def run_bulk(args: argparse.Namespace) -> int:
     from classifier.models.loading import load
     from classifier.serving.engine import LocalEngine
 
-    loads = partial(load, args.model, args.weights, args.labels and Path(args.labels), args.precision)
+    loads = partial(load, model_options(args))
     model = loads()
-    resize, top = model.resize or args.resize, min(args.top, len(model.labels))
+    limits = Limits(top=min(args.top, len(model.info.labels)), timeout_s=3600)
     about = {name: getattr(args, name) for name in ("model", "weights", "labels", "precision", "top")}
     if args.engine == "ray":
-        answer = ray_data.Streaming(loads, model.size, resize, top, model.threshold).rows
+        answer = ray_data.Streaming(loads, model.info, limits).rows
     else:
-        answer = partial(rows.rows_of, LocalEngine(model, resize=resize, top=top, timeout_s=3600))
-    failed = bulk.Run(answer, top, about | {"resize": resize}).into(args.output, files)
+        answer = partial(rows.rows_of, LocalEngine(model, limits))
+    failed = bulk.Run(answer, limits.top, about | {"resize": model.info.resize}).into(args.output, files)
     return FAILED if failed else 0
 
 

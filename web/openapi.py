@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from classifier.contract import Facts
+from classifier.contract import ModelInfo
 from web import RELEASE, TITLE
 from web.api.hugging_face import ImageClassificationInput
 from web.api.open_inference import InferenceRequest
@@ -26,7 +26,7 @@ TEMPLATE = Path(__file__).with_suffix(".json").read_text()
 COMPONENT = "#/components/"
 
 
-def blueprint(model: Facts, settings: Settings) -> Blueprint:
+def blueprint(model: ModelInfo, settings: Settings) -> Blueprint:
     """Return the route /openapi.json, whose errors are `{"error": sentence}`."""
 
     def openapi() -> Response:
@@ -38,7 +38,7 @@ def blueprint(model: Facts, settings: Settings) -> Blueprint:
     return routes
 
 
-def document(model: Facts, settings: Settings, root: str) -> Document:
+def document(model: ModelInfo, settings: Settings, root: str) -> Document:
     """Return the OpenAPI document of the site with this model, served below `root` ("" or "/prefix")."""
     template: Document = json.loads(TEMPLATE)
     components = template["components"]
@@ -55,7 +55,7 @@ def document(model: Facts, settings: Settings, root: str) -> Document:
     return template | site
 
 
-def fill(components: Document, model: Facts, examples: list[str], max_files: int) -> None:
+def fill(components: Document, model: ModelInfo, examples: list[str], max_files: int) -> None:
     """Put the model, its classes, the examples and the limit into the template's components."""
     schemas = components["schemas"]
     schemas["ModelName"] = components["parameters"]["ModelName"]["schema"] = {"const": model.name}

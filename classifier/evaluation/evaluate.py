@@ -13,6 +13,7 @@ from classifier.evaluation import metrics, report
 from classifier.models import folder
 from classifier.models.loading import load
 from classifier.models.model import Model
+from classifier.options import ModelOptions
 from classifier.training import record
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[s
     Raises StartupError for the model and DataError for the photos.
     """
     card = folder.read_card(path)  # first, as it wants a model folder, while load() takes the names of Keras' models
-    model = load(str(path))
-    photos = unseen(reading.read(data, model.size, card.resize), record.read_split(path / folder.SPLIT))
+    model = load(ModelOptions(model=str(path)))
+    photos = unseen(reading.read(data, model.info.size, model.info.resize), record.read_split(path / folder.SPLIT))
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])

@@ -98,10 +98,9 @@ class ApiViews:
 
     def _body(self) -> bytes:
         """Return the whole body. Raises an error before reading it if it would be refused anyway."""
-        self._engine.check_room()
-        if request.content_encoding not in (None, "", "identity"):
-            raise UnsupportedImage("Compressed requests are not read here; photos are compressed already.")
-        with self._engine.expect():
+        with self._engine.admit():
+            if request.content_encoding not in (None, "", "identity"):
+                raise UnsupportedImage("Compressed requests are not read here; photos are compressed already.")
             body = request.get_data(cache=False, parse_form_data=False)
         request.stream.read(1)  # raises if a body of unknown length exceeds the limit
         return body

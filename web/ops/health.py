@@ -48,7 +48,8 @@ class Health:
         self.check_alive()
         if self.is_draining():
             raise Unavailable("The site is being restarted; please try again shortly.")
-        self._engine.check_room()
+        with self._engine.admit():
+            pass  # and leave at once, because no photo will follow
         self._check_uploads()
 
     def _check_uploads(self) -> None:

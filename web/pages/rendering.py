@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import SecurityError, Unauthorized
 
-from classifier.contract import Facts
+from classifier.contract import ModelInfo
 from web.pages.examples import Examples
 from web.pages.outcome import Outcome
 from web.problems import prefers_json, problem, problem_json, set_status
@@ -19,7 +19,7 @@ ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the
 class Rendering:
     """Renders pages with the parts that they share: the form, the model, the examples."""
 
-    def __init__(self, model: Facts, settings: Settings, examples: Examples, threshold: float) -> None:
+    def __init__(self, model: ModelInfo, settings: Settings, examples: Examples, threshold: float) -> None:
         self._model = model
         self._settings = settings
         self._examples = examples

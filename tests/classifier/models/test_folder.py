@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.loading import load
 from support.model_folders import COLOURS, colours, write_colours
 
 from classifier import atomic
@@ -34,10 +35,8 @@ def edited(path: Path, **changes) -> Path:
 
 def refused(path: Path) -> str:
 
-    from classifier.models import loading
-
     with pytest.raises(StartupError) as raised:
-        loading.load(str(path))
+        load(path)
     message = str(raised.value)
     assert message.startswith(f"The model folder {path} cannot be used: ")
     assert "\n" not in message
@@ -135,10 +134,9 @@ def test_a_card_that_is_none(own, content):
 
 def test_labels_may_be_renamed_and_then_mean_what_the_card_says(own):
     """Only the network is sealed: names are for people to correct."""
-    from classifier.models import loading
 
-    ours = loading.load(str(edited(own, labels=["rosso", "verde", "blu"])))
-    assert [label.name for label in ours.labels] == ["rosso", "verde", "blu"]
+    ours = load(edited(own, labels=["rosso", "verde", "blu"]))
+    assert [label.name for label in ours.info.labels] == ["rosso", "verde", "blu"]
 
 
 def names(path: Path) -> list[str]:

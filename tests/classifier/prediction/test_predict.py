@@ -11,6 +11,7 @@ from support.models import ToyModel
 from support.pictures import picture
 
 from classifier.errors import DataError
+from classifier.options import Limits
 from classifier.prediction.output import run
 from classifier.prediction.rows import AT_ONCE, find, predict
 from classifier.serving.engine import LocalEngine
@@ -18,7 +19,7 @@ from classifier.serving.engine import LocalEngine
 
 @pytest.fixture
 def engine():
-    engine = LocalEngine(ToyModel(), top=2)
+    engine = LocalEngine(ToyModel(), Limits(top=2))
     yield engine
     engine.close()
 
