@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_told_with_the_reason(folder):
     assert "cats/empty.jpg: This file is empty" in text
     assert "cats/text.txt: This file is not an image" in text
     assert "dogs/broken.jpg: This image is damaged" in text
-    assert "dogs/gone.jpg: This is no file" in text
+    assert "dogs/gone.jpg: This is not a file" in text
     assert len(found.readable) == 24
 
 

@@ -161,10 +161,10 @@ def test_without_photos_or_with_a_model_gone_astray_there_is_a_sentence():
 
 def test_text_says_what_counts_first_and_names_every_class_and_confusion():
     text = as_text(measure(*flowers(), FIVE, majority=2, threshold=0.9), FIVE)
-    assert text.startswith("80.0 % of 10 photos right (always saying roses: 40.0 %)\n")
+    assert text.startswith("80.0% of 10 photos right (always saying roses: 40.0%)\n")
     assert all(f"\n  {name} " in text for name in FIVE)
     assert text.endswith("roses taken for tulips: 2")
-    assert "Answered, with a threshold of 90 %: 0.0 %" in text
+    assert "Answered, with a threshold of 90 %: 0.0%" in text
 
 
 def test_text_keeps_odd_and_long_names_whole():
@@ -221,8 +221,8 @@ def test_a_report_is_a_folder_of_a_page_its_pictures_and_the_numbers(folder, pho
         assert f'src="{path.name}" alt="' in page
     assert json.loads((folder / "metrics.json").read_text())["accuracy"] == 0.8
     assert "fine-tuned MobileNetV2" in page
-    assert "80.0 %" in page
-    assert "40.0 %" in page
+    assert "80.0%" in page
+    assert "40.0%" in page
 
 
 def test_a_report_needs_no_connection(folder, photos):

@@ -8,6 +8,7 @@ from typing import Any
 from classifier.errors import ResultNotFound, Unavailable
 from classifier.storage.kept import KeptResults
 from classifier.storage.stores import Place, below
+from classifier.text import printable
 
 FOREVER_HOURS = 1e9
 MAX_LABEL = 100
@@ -69,7 +70,7 @@ def feedback_label(answer: dict[str, Any]) -> str:
 
 def cleaned(label: str) -> str:
     """What a visitor typed, as one short printable line."""
-    return "".join(char if char.isprintable() else " " for char in label).strip()[:MAX_LABEL]
+    return printable(label, " ").strip()[:MAX_LABEL]
 
 
 def folder_name(label: str) -> str:
