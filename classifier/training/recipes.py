@@ -19,7 +19,7 @@ Tensor = Any  # a symbolic Keras tensor
 
 
 def small(pixels: Tensor, classes: int) -> Tensor:
-    """Build the network of TensorFlow's flowers tutorial: three convolutions, each at half the resolution of the last."""
+    """Build the network of TensorFlow's flowers tutorial: three convolutions at decreasing resolution."""
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (16, 32, 64):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
@@ -64,7 +64,11 @@ class Recipe:
     grayscale: bool = False
 
 
-FROM_SCRATCH: dict[RecipeName, Recipe] = {"small": Recipe(small, 180), "dropout": Recipe(dropout, 200), "gray": Recipe(gray, 100, grayscale=True)}
+FROM_SCRATCH: dict[RecipeName, Recipe] = {
+    "small": Recipe(small, 180),
+    "dropout": Recipe(dropout, 200),
+    "gray": Recipe(gray, 100, grayscale=True),
+}
 
 AUGMENTATIONS: dict[Augmentation, Callable[[int], keras.layers.Layer]] = {
     "flip": lambda seed: layers.RandomFlip("horizontal", seed=seed),
