@@ -3,21 +3,24 @@
 `python -m classifier train` derives its command line from this.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from classifier.contract import Resize
+from classifier.options import ModelOptions
 
 RecipeName = Literal["transfer", "small", "dropout", "gray"]
 Augmentation = Literal["flip", "zoom", "rotate", "contrast"]
+AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 
 
 def split_names(value: object) -> object:
-    """Split a comma-separated list; "none" is the empty one."""
-    if not isinstance(value, str):
-        return value
-    return () if value == "none" else tuple(value.split(","))
+    """Split a comma-separated list of augmentations; "none" is the empty one."""
+    names = value if not isinstance(value, str) else () if value == "none" else tuple(value.split(","))
+    if not isinstance(names, list | tuple) or not set(names) <= set(AUGMENTATIONS):
+        raise ValueError(f"none or some of {','.join(AUGMENTATIONS)}")
+    return names
 
 
 class Options(BaseModel):
@@ -30,7 +33,10 @@ class Options(BaseModel):
         description="a new head on a pretrained backbone (transfer), or a small network from scratch (the others)",
     )
     backbone: str = Field(default="vgg16", description="the keras.applications model that transfer starts from")
-    weights: str = Field(default="imagenet", description="the backbone's weights: imagenet, random, or a weights file")
+    weights: str = Field(
+        default=ModelOptions.model_fields["weights"].default,
+        description="the backbone's weights: imagenet, random, or a weights file",
+    )
     image_size: int = Field(
         default=0,
         ge=0,
@@ -59,7 +65,7 @@ class Options(BaseModel):
         description="seed of the split, the initial weights, the order and the augmentation",
     )
     augment: Annotated[tuple[Augmentation, ...], BeforeValidator(split_names)] = Field(
-        default=("flip", "zoom", "rotate", "contrast"),
+        default=AUGMENTATIONS,
         description="augmentations of the training photos: a comma-separated list, or none",
     )
     patience: int = Field(default=10, ge=1, le=100_000, description="stop after this many epochs without improvement")

@@ -83,8 +83,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
     from classifier.dataset import reading
     from classifier.evaluation import evaluate
     from classifier.models import folder
-    from classifier.photos import decode
-    from classifier.prediction import rows
+    from classifier.photos import decode, files
 
     tints = {"blue": (0.4, 0.6, 1), "green": (0.5, 1, 0.7), "red": (1, 0.5, 0.4)}
     for name, tint in tints.items():
@@ -92,12 +91,12 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
         for i, size in enumerate([(320, 240), (97, 410), (33, 32)]):
             photo = Image.fromarray((np.asarray(textured(size)) * tint).astype(np.uint8))
             (tmp_path / "data" / name / f"{i}.jpg").write_bytes(encoded(photo, "JPEG", quality=95))
-    paths = rows.find([tmp_path / "data"])
+    paths = files.find([tmp_path / "data"])
 
     results = post(site, *[(path.read_bytes(), path.name) for path in paths], json=True).json["results"]
     by_site = [{p["label"]: p["score"] for p in result["predictions"]} for result in results]
     out = io.StringIO()
-    assert output.run(engine, paths, "json", out) == 0
+    assert output.run(engine, paths, "json", 3, out) == 0
     by_command = [
         {p["label"]: p["score"] for p in json.loads(line)["predictions"]} for line in out.getvalue().splitlines()
     ]
