@@ -32,7 +32,7 @@ def evaluate(
     """
     card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
     model = load(ModelOptions(model=str(path), precision=precision))
-    photos = unseen(reading.read(data, model.size, card.resize), folder.read_split(path))
+    photos = unseen(reading.read(data, model.info.size, model.info.resize), folder.read_split(path))
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
