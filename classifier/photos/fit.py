@@ -13,7 +13,7 @@ PREVIEW_SIDE = 1024  # pixels
 def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:
     """Resize an image to the model's `size` (height, width): uint8 (height, width, 3).
 
-    `crop` resizes the shorter side to 8/7 of `size`, bicubic, and cuts out the centre, as ImageNet models are evaluated.
+    `crop` resizes the shorter side to 8/7 of `size`, bicubic, and cuts out the centre: how ImageNet models are tested.
     `stretch` resizes both sides, nearest neighbour, exactly like `keras.utils.load_img(target_size=size)`.
     """
     height, width = size
