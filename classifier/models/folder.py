@@ -3,13 +3,15 @@
 Written whole or not at all, and checked when it is read.
 """
 
+import csv
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 
@@ -114,6 +116,34 @@ def check(card: ModelCard) -> None:
 
 def is_name(label: object) -> bool:
     return isinstance(label, str) and bool(label.strip()) and label.isprintable()
+
+
+class SplitRow(NamedTuple):
+    """What one photo was used for: its path below the data folder, class, part, and the SHA-256 of its content."""
+
+    path: str
+    label: str
+    part: str
+    sha256: str
+
+
+def write_split(folder: Path, rows: Iterable[SplitRow]) -> None:
+    with (folder / SPLIT).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "class", "part", "sha256"])
+        writer.writerows(rows)
+
+
+def read_split(folder: Path) -> dict[str, str]:
+    """Return every photo's part by the SHA-256 of its content, or nothing if there is no split. Raises StartupError."""
+    path = folder / SPLIT
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        try:
+            return {row["sha256"]: row["part"] for row in csv.DictReader(file)}
+        except (KeyError, csv.Error) as exc:
+            raise unusable(folder, f"its {SPLIT} is damaged ({one_line(exc)})") from exc
 
 
 def digest(path: Path) -> str:
