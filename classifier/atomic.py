@@ -13,11 +13,11 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2(2)
 
 @contextmanager
 def writing(path: Path, *, part: Path | None = None, durable: bool = True) -> Iterator[Path]:
-    """Yield a path to write a file at; afterwards it takes the name `path` in one step, or after an error it is removed.
+    """Yield a path to write a file at, which then takes the name `path` in one step; after an error it is removed.
 
-    `part` is where it is written, in the same file system: `.<name>.part` beside it unless given. A process that is
-    killed leaves that file behind. `durable` waits until the content is on disk, so that the file is whole even if the
-    machine loses power. Raises OSError.
+    `part` is that path, in the same file system: `.<name>.part` beside `path` unless given. A process that is killed
+    leaves it behind. `durable` waits until the content is on disk, so that the file is whole even if the machine loses
+    power. Raises OSError.
     """
     part = part or path.with_name(f".{path.name}.part")
     try:
@@ -39,7 +39,7 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to fill; afterwards it takes the place of `folder` in one step, or after an error it is removed.
+    """Yield a new folder to fill, which then takes the place of `folder` in one step; after an error it is removed.
 
     `folder` must be an absolute path without links. Folders above it are created. Raises OSError.
     """

@@ -64,7 +64,11 @@ class Recipe:
     grayscale: bool = False
 
 
-FROM_SCRATCH: dict[RecipeName, Recipe] = {"small": Recipe(small, 180), "dropout": Recipe(dropout, 200), "gray": Recipe(gray, 100, grayscale=True)}
+FROM_SCRATCH: dict[RecipeName, Recipe] = {
+    "small": Recipe(small, 180),
+    "dropout": Recipe(dropout, 200),
+    "gray": Recipe(gray, 100, grayscale=True),
+}
 
 AUGMENTATIONS: dict[Augmentation, Callable[[int], keras.layers.Layer]] = {
     "flip": lambda seed: layers.RandomFlip("horizontal", seed=seed),
