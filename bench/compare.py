@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class System:
     command: Callable[[int], list[str]]
     post: Post
     environ: dict[str, str] = field(default_factory=dict)
+    folder: Path = PEERS  # it runs here
     port: int = field(default_factory=free_port)
     group: int = 0  # of its processes
     started_in_s: float = 0.0
@@ -90,15 +92,21 @@ def all_systems(folder: str) -> list[System]:
     python = sys.executable
     ours = {"CLASSIFIER_UPLOADS": f"{folder}/uploads", "CLASSIFIER_LABELS": f"{folder}/labels.json"}
     return [
-        System("this site", lambda port: gunicorn(f"127.0.0.1:{port}"), form("/", "fileImage"), ours),
-        System("this site, bfloat16", lambda port: gunicorn(f"127.0.0.1:{port}"), form("/", "fileImage"),
-               ours | {"CLASSIFIER_PRECISION": "bfloat16"}),
+        this_site("this site", ours),
+        this_site("this site, bfloat16", ours | {"CLASSIFIER_PRECISION": "bfloat16"}),
         System("tutorial's app", lambda _: [python, str(PEERS / "tutorial.py")], form("/", "fileImage")),
         System("Gradio", lambda _: [python, str(PEERS / "gradio_app.py")], post_gradio),
         System("LitServe", lambda _: [python, str(PEERS / "litserve_app.py")], form("/predict", "fileImage")),
         System("BentoML", lambda port: [python, "-m", "bentoml", "serve", "bentoml_app:Classifier", "--host",
                                         "127.0.0.1", "--port", str(port)], form("/predict", "images")),
     ]  # fmt: skip
+
+
+def this_site(name: str, environ: dict[str, str], folder: Path = ROOT) -> System:
+    """Our site, of this checkout or of the one in `folder`."""
+    environ = environ | {"PYTHONPATH": str(folder)}
+    command = partial(gunicorn, folder=folder)
+    return System(name, lambda port: command(f"127.0.0.1:{port}"), form("/", "fileImage"), environ, folder)
 
 
 def prepare(folder: Path) -> Path:
@@ -122,7 +130,7 @@ def started(system: System, weights: Path, photo: bytes) -> Iterator[None]:
                "TF_CPP_MIN_LOG_LEVEL": "2", "BENTOML_DO_NOT_TRACK": "1", "GRADIO_ANALYTICS_ENABLED": "0"}  # fmt: skip
     began = time.monotonic()
     with subprocess.Popen(
-        system.command(system.port), cwd=ROOT if system.is_ours else PEERS,
+        system.command(system.port), cwd=system.folder,
         env=os.environ | environ | system.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:  # fmt: skip

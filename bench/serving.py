@@ -67,9 +67,9 @@ def running(
             master.terminate()
 
 
-def gunicorn(address: str, app: str = "wsgi:app") -> list[str]:
-    """The command that the README gives, with this interpreter."""
-    return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "-b", address, app]
+def gunicorn(address: str, app: str = "wsgi:app", folder: Path = ROOT) -> list[str]:
+    """Return the command that the documents give, with this interpreter, for the checkout in `folder`."""
+    return [sys.executable, "-m", "gunicorn", "-c", str(folder / "gunicorn.conf.py"), "-b", address, app]
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -12,8 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_blocks import PAGES, ROOT, SITE, Block, Checkout, blocks, is_default_site, last_json, offline, shape, steps
 from PIL import Image, ImageDraw
+from support.command_blocks import (
+    PAGES,
+    ROOT,
+    SITE,
+    Block,
+    Checkout,
+    blocks,
+    is_default_site,
+    last_json,
+    offline,
+    shape,
+    steps,
+)
 
 MAX_NOT_RUN = 8
 CLASSES, PHOTOS = ("daisy", "rose", "tulip"), 12

@@ -25,7 +25,7 @@ def keep(folder: Path) -> None:
 
 def started_in_s(uploads: Path) -> float:
     environ = {"CLASSIFIER_UPLOADS": str(uploads), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    with running(environ, app="toy_deployed:app") as site:
+    with running(environ, app="support.toy_deployed:app") as site:
         return site.started_in_s
 
 

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench"), str(ROOT / "tests")]
 
 from overhead import jpeg  # noqa: E402
-from ray_cluster import replicas_of  # noqa: E402
 from serving import Site, multipart, running  # noqa: E402
+from support.ray_cluster import replicas_of  # noqa: E402
 
 from classifier.cluster import ray_serve as ours  # noqa: E402
 

@@ -15,15 +15,17 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
-from conftest import ToyModel, picture, post
 from proxied import NGINX, Gunicorn, nginx
 from serving import ROOT, children, multipart, run_together
+from support.models import ToyModel
+from support.pictures import picture
+from support.sites import post
 
 from app import create_app
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 
-TOY = "toy_deployed:app"
+TOY = "support.toy_deployed:app"
 JSON = {"Accept": "application/json"}
 NOT_KEPT = "could not be kept"
 
@@ -282,7 +284,7 @@ def disappointed(site):
 def site_imports_in_s():
     """How long the toy site takes to import, which a new process has to do, too."""
     before = time.monotonic()
-    code = "import sys; sys.path[:0] = ['tests']; import app, toy_site"
+    code = "import sys; sys.path[:0] = ['tests']; import app, support.toy_site"
     subprocess.run([shutil.which("python3", path=ROOT / ".venv/bin"), "-c", code], cwd=ROOT, check=True)
     return time.monotonic() - before
 

@@ -88,6 +88,15 @@ def exif_of_60_000_tags() -> bytes:
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + tags + b"\0" * 18_200_000
 
 
+def png(width: int, height: int, *extra: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + pixels + chunk(b"IEND", b"")
+
+
+TEXT = chunk(b"zTXt", b"k\0\0" + zlib.compress(b"x" * 64 * 2**20))
+
+
 def webp(width: int, height: int) -> bytes:
     """34 bytes that declare a canvas of width x height."""
     payload = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + b"\0" * 9

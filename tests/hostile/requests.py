@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hostile.images import BUGS
-from test_fuzz import SOURCES, mutated
+from hostile.mutations import SOURCES, mutated
 
 PHOTO = SOURCES["png RGB"]
 NOT_IMAGES = [

@@ -2,7 +2,7 @@
 
 import os
 
-from conftest import ToyModel
+from support.models import ToyModel
 
 from app import create_app
 from classifier.serving.engine import LocalEngine

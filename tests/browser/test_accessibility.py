@@ -1,0 +1,114 @@
+"""axe-core finds nothing that keeps people out, in any state of the page, light and dark."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from support.models import ToyModel
+from support.needs import needs_chromium
+from support.pictures import picture
+from support.sites import listening
+
+from app import create_app
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
+
+pytestmark = needs_chromium
+
+
+class DoubtfulModel(ToyModel):
+    """Sure of nothing."""
+
+    threshold = 0.999
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return super().__call__(images) * 0.5 + 1 / 6
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def scheme(request):
+    return request.param
+
+
+@pytest.fixture
+def visit(browser, scheme, settings, tmp_path):
+    """Opens a page of a running site; keyword arguments are settings."""
+
+    def start(model=None, **changes):
+        chosen = replace(settings, **changes)
+        app = create_app(LocalEngine(model or ToyModel()), chosen, KeptResults(chosen.uploads, chosen.keep_hours))
+        port = sites.enter_context(listening(app))
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}")
+        return page
+
+    with ExitStack() as sites, browser.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
+        yield start
+
+
+def send(page, tmp_path, *files):
+    paths = []
+    for number, data in enumerate(files):
+        paths.append(tmp_path / f"photo-{number}.png")
+        paths[-1].write_bytes(data)
+    page.set_input_files("#fileImage", paths)
+    page.click("text=Predict")
+    page.wait_for_function(
+        "n => document.querySelectorAll('article.result:not(.pending), [role=alert]').length >= n", arg=len(files)
+    )
+
+
+def check(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_the_empty_page(visit):
+    check(visit(notice="A line for everyone."))
+
+
+def test_photos_that_are_chosen(visit, tmp_path):
+    page = visit()
+    path = tmp_path / "photo.png"
+    path.write_bytes(picture())
+    page.set_input_files("#fileImage", [path])
+    check(page)
+
+
+def test_a_result_and_why_and_what_was_said_of_it(visit, tmp_path):
+    page = visit()
+    send(page, tmp_path, picture("lime"))
+    check(page)
+    page.locator("a.why").first.click()
+    page.wait_for_selector("img.heat")
+    check(page)
+    page.fill("input[name=label]", "a lizard")
+    page.locator(".feedback button[value=no]").click()
+    page.wait_for_selector("text=Thank you")
+    check(page)
+    page.click("text=Delete photo and answer")
+    page.wait_for_selector("text=were deleted")
+    check(page)
+
+
+def test_many_results_and_errors(visit, tmp_path):
+    page = visit()
+    send(page, tmp_path, picture("red"), b"no photo", picture("blue"))
+    check(page)
+
+
+def test_an_answer_that_is_not_sure(visit, tmp_path):
+    page = visit(DoubtfulModel())
+    send(page, tmp_path, picture())
+    expect(page.locator("article h2").first).to_contain_text("Not sure")
+    check(page)
+
+
+def test_a_page_that_is_not_there(visit):
+    page = visit()
+    page.goto(page.url + "nowhere")
+    check(page)

@@ -1,0 +1,204 @@
+"""The numbers are those of the model on photos it has not learned from, and on no others."""
+
+import csv
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
+from support.pictures import encoded
+
+from classifier import cli
+from classifier.errors import DataError, StartupError
+from classifier.evaluation.evaluate import evaluate
+from classifier.models import folder
+from classifier.photos import decode, fit
+
+pytestmark = pytest.mark.tensorflow
+
+CLASSES = ["blue", "green", "red"]
+SIZE = (8, 12)  # (height, width)
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    """A model that says how blue, green and red a photo is on average, by a softmax; nothing trained it."""
+    target = tmp_path_factory.mktemp("models") / "colours"
+    target.mkdir()
+    photos = keras.Input((*SIZE, 3), dtype="uint8")
+    means = keras.ops.mean(keras.ops.cast(photos, "float32"), axis=(1, 2))
+    scores = keras.layers.Softmax()(keras.ops.flip(means, axis=-1) / 32)
+    card = folder.ModelCard(labels=CLASSES, size=SIZE, resize="stretch", threshold=0.5)
+    folder.write(target, keras.Model(photos, scores), card)
+    return target
+
+
+@pytest.fixture
+def colours(pristine, tmp_path):
+    return shutil.copytree(pristine, tmp_path / "colours")
+
+
+def by_hand(path):
+    """The model in numpy: probabilities (3,) of a photo."""
+    photo = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
+    logits = photo.mean(axis=(0, 1), dtype=float)[::-1] / 32
+    return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+
+
+def draw(target, name, count, seed=0):
+    """Photos of random hues, so that a model of colours is often wrong about them."""
+    random = np.random.default_rng([seed, *name.encode()])
+    (target / name).mkdir(parents=True)
+    for i in range(count):
+        pixels = random.integers(0, 40, (30, 20, 3)) + random.integers(0, 200, 3)
+        (target / name / f"{i:02}.png").write_bytes(encoded(Image.fromarray(pixels.astype(np.uint8))))
+    return target
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name, count in (("blue", 9), ("green", 6), ("red", 12)):
+        draw(tmp_path / "photos", name, count)
+    return tmp_path / "photos"
+
+
+def seen(model, **parts):
+    """Note in the model folder which photos were used for what."""
+    with (model / folder.SPLIT).open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "class", "part", "sha256"])
+        rows.writerows(
+            [path.name, path.parent.name, part, folder.digest(path)] for part, paths in parts.items() for path in paths
+        )
+
+
+def agrees(metrics, paths):
+    """The metrics are those that scikit-learn finds for these photos."""
+    scores = np.stack([by_hand(path) for path in paths])
+    labels = [CLASSES.index(path.parent.name) for path in paths]
+    answers = scores.argmax(axis=1)
+    assert metrics["photos"] == len(paths)
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(labels, answers))
+    assert metrics["loss"] == pytest.approx(log_loss(labels, scores, labels=range(3)), abs=1e-4)
+    assert metrics["confusion"] == confusion_matrix(labels, answers, labels=range(3)).tolist()
+    assert metrics["averages"]["macro"]["f1"] == pytest.approx(
+        f1_score(labels, answers, labels=np.unique(labels), average="macro", zero_division=0)
+    )
+    assert metrics["with_threshold"]["answered"] == pytest.approx((scores.max(axis=1) >= 0.5).mean())
+    return metrics
+
+
+def of(folder, pattern="*/*.png"):
+    return sorted(folder.glob(pattern))
+
+
+def test_the_numbers_are_those_by_hand(colours, photos):
+    metrics, classes = evaluate(colours, photos)
+    assert classes == CLASSES
+    assert 0 < agrees(metrics, of(photos))["accuracy"] < 1
+    assert metrics["baseline"] == {"class": "red", "accuracy": pytest.approx(12 / 27)}
+
+
+def test_photos_that_trained_the_model_or_chose_its_best_epoch_are_left_out(colours, photos):
+    paths = of(photos)
+    seen(colours, train=paths[::3], validation=paths[1:6:3], test=paths[2::3])
+    known = {*paths[::3], *paths[1:6:3]}
+    agrees(evaluate(colours, photos)[0], [path for path in paths if path not in known])
+
+
+def test_they_are_known_by_their_content_not_their_name(colours, photos):
+    paths = of(photos)
+    seen(colours, train=paths[:5])
+    for i, path in enumerate(paths[:5]):
+        path.rename(path.parent / f"new-{i}.jpg")
+    paths[5].rename(paths[0])  # another photo under a name that trained
+    rest = [paths[0], *paths[6:]]
+    agrees(evaluate(colours, photos)[0], rest)
+
+
+def test_of_divided_folders_only_the_test_part_counts(colours, tmp_path):
+    for part, seed in (("train", 1), ("val", 2), ("test", 3)):
+        for name in CLASSES:
+            draw(tmp_path / "photos" / part, name, 4, seed)
+    agrees(evaluate(colours, tmp_path / "photos")[0], of(tmp_path / "photos" / "test"))
+
+
+def test_a_divided_folder_without_a_test_part_has_nothing_to_test_with(colours, tmp_path):
+    for name in CLASSES:
+        draw(tmp_path / "photos" / "train", name, 2)
+    with pytest.raises(DataError, match="no photo to test with"):
+        evaluate(colours, tmp_path / "photos")
+
+
+def test_classes_go_by_their_names_not_their_places(colours, tmp_path):
+    draw(tmp_path / "photos", "green", 5)
+    draw(tmp_path / "photos", "red", 7)
+    metrics, classes = evaluate(colours, tmp_path / "photos")
+    agrees(metrics, of(tmp_path / "photos"))
+    assert classes == CLASSES
+    assert metrics["classes"]["blue"]["support"] == 0
+
+
+def test_a_class_that_the_model_does_not_know_is_named(colours, photos):
+    draw(photos, "violet", 2)
+    with pytest.raises(DataError, match=r"^The model does not know the class violet; it knows blue, green, red\.$"):
+        evaluate(colours, photos)
+
+
+def test_an_empty_folder_of_an_unknown_class_does_no_harm(colours, photos):
+    (photos / "violet").mkdir()
+    agrees(evaluate(colours, photos)[0], of(photos))
+
+
+def test_unreadable_photos_are_left_out(colours, photos, caplog):
+    paths = of(photos)
+    (photos / "blue" / "00a.jpg").write_bytes(b"no photo")
+    with caplog.at_level("WARNING"):
+        agrees(evaluate(colours, photos)[0], paths)
+    assert "00a.jpg" in caplog.text
+
+
+@pytest.mark.parametrize("why", ["unreadable", "trained"])
+def test_nothing_left_to_test_with_is_one_sentence(colours, photos, why):
+    if why == "trained":
+        seen(colours, train=of(photos))
+    for i, path in enumerate(of(photos) if why == "unreadable" else []):
+        path.write_bytes(b"no photo %d" % i)
+    with pytest.raises(DataError, match=r"^[^\n]* holds no photo to test with[^\n]*\.$"):
+        evaluate(colours, photos)
+
+
+def test_a_report_is_written_where_it_is_wanted(colours, photos, tmp_path):
+    metrics, _ = evaluate(colours, photos, tmp_path / "deep" / "report")
+    written = {path.name for path in (tmp_path / "deep" / "report").iterdir()}
+    assert {"report.html", "metrics.json", "confusion-matrix.png"} <= written
+    assert "learning-curves.png" not in written
+    assert json.loads((tmp_path / "deep" / "report" / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+
+
+def test_the_model_folder_stays_as_it_is(colours, photos, pristine):
+    evaluate(colours, photos)
+    assert {p.name: p.read_bytes() for p in colours.iterdir()} == {p.name: p.read_bytes() for p in pristine.iterdir()}
+
+
+def test_a_damaged_split_is_not_taken_for_none(colours, photos):
+    """Otherwise the photos that trained the model would count as untouched."""
+    (colours / folder.SPLIT).write_text("path,part\n1.jpg,train\n")
+    with pytest.raises(StartupError, match=r"its split\.csv is damaged"):
+        evaluate(colours, photos)
+
+
+@pytest.mark.parametrize("name", ["nothing-here", "vgg16"])
+def test_what_is_no_model_folder_is_told_so(photos, capsys, name):
+    assert cli.main(["evaluate", name, str(photos)]) == 1
+    assert f"The model folder {name} cannot be used: it has no readable model.json." in capsys.readouterr().err
+
+
+def test_the_command_prints_what_evaluate_found(colours, photos, capsys):
+    assert cli.main(["evaluate", str(colours), str(photos), "--json"]) == 0
+    agrees(json.loads(capsys.readouterr().out), of(photos))
+    assert cli.main(["evaluate", str(colours), str(photos)]) == 0
+    assert "of 27 photos right" in capsys.readouterr().out

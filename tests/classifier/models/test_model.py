@@ -1,0 +1,428 @@
+"""The compiled model equals keras.applications used by hand; what cannot be loaded is told in one line."""
+
+import hashlib
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from support.needs import SHARED, needs_shared
+from support.pictures import encoded, textured
+
+from classifier.contract import Label
+from classifier.errors import StartupError
+from classifier.photos import decode, fit
+from classifier.serving.engine import LocalEngine
+
+pytestmark = pytest.mark.tensorflow
+
+SIZE = (224, 224)
+
+
+@pytest.fixture(scope="module")
+def labels_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("labels") / "index.json"
+    path.write_text(json.dumps({str(i): [f"n{i:08}", f"label_{i}"] for i in range(1000)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def vgg16(tmp_path_factory):
+    """VGG16 with seeded weights whose last layer is sharpened, so that a wrong pixel moves the answer."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    network = keras.applications.VGG16(weights=None)
+    kernel, bias = network.get_layer("predictions").get_weights()
+    network.get_layer("predictions").set_weights([kernel * 40, bias])
+    return network
+
+
+@pytest.fixture(scope="module")
+def small():
+    """mobilenet_v2 of 12 classes with random weights."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    return keras.applications.MobileNetV2(weights=None, classes=12)
+
+
+@pytest.fixture(scope="module")
+def small_labels(tmp_path_factory):
+    path = tmp_path_factory.mktemp("labels") / "twelve.json"
+    path.write_text(json.dumps({str(i): [f"n{i}", f"class {i}"] for i in range(12)}))
+    return path
+
+
+def save_legacy(network, path):
+    """The layout of `vgg16_weights_tf_dim_ordering_tf_kernels.h5`: a group per layer, its arrays listed by name."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
+        file.attrs["backend"] = b"tensorflow"
+        for layer in network.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}_{kind}_1:0".encode() for kind, _ in zip("Wb", layer.weights, strict=False)]
+            group.attrs["weight_names"] = names
+            for name, value in zip(names, layer.get_weights(), strict=True):
+                group[name.decode()] = value
+    return path
+
+
+def by_hand(network, preprocess_input, paths):
+    """What the tutorials do, one photo at a time."""
+    from keras.utils import img_to_array, load_img
+
+    batches = [np.expand_dims(img_to_array(load_img(path, target_size=SIZE)), 0) for path in paths]
+    return np.concatenate([np.asarray(network(preprocess_input(batch), training=False)) for batch in batches])
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for i, size in enumerate([(500, 375), (333, 500), (224, 224)]):
+        paths.append(folder / f"{i}.jpg")
+        paths[-1].write_bytes(encoded(textured(size), "JPEG", quality=95))
+    return paths
+
+
+@pytest.mark.parametrize("layout", ["keras 3", "legacy"])
+def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout):
+    from keras.applications.vgg16 import preprocess_input
+
+    from classifier.models import loading
+
+    if layout == "legacy":
+        path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
+    else:
+        path = tmp_path / "vgg16.weights.h5"
+        vgg16.save_weights(path)
+    ours = loading.load("vgg16", str(path), labels_path)
+    pixels = [fit.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
+    expected = by_hand(vgg16, preprocess_input, photos)
+    assert expected.max() > 0.02  # far from uniform
+    assert abs(expected[0] - expected[1]).max() > 1e-3
+    np.testing.assert_allclose(ours(np.stack(pixels)), expected, atol=1e-5)
+
+
+def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tmp_path):
+
+    from classifier.models import loading
+
+    ours = loading.load("mobilenet_v2", "random", labels_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (19, *SIZE, 3), dtype=np.uint8)
+    single = np.concatenate([ours(pixel[np.newaxis]) for pixel in pixels])
+    assert single.dtype == np.float32
+    for n in (1, 2, 7, 8, 9, 19):
+        np.testing.assert_allclose(ours(pixels[:n]), single[:n], atol=1e-5)
+
+
+def test_nothing_is_traced_after_the_warm_up(labels_path):
+    import keras
+
+    from classifier.models import model
+
+    traced = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, inputs):
+            traced.append(inputs.shape)
+            return inputs
+
+    inputs = keras.Input((*SIZE, 3), dtype="uint8")
+    outputs = keras.layers.GlobalAveragePooling2D()(Spy()(keras.ops.cast(inputs, "float32")))
+    ours = model.Model("spied", keras.Model(inputs, outputs), [Label("", "a")] * 3, is_random=False)
+    ours.warm_up()
+    before = len(traced)
+    for n in range(1, 20):
+        ours(np.zeros((n, *SIZE, 3), np.uint8))
+    assert len(traced) == before
+
+
+def test_the_graph_is_flat_and_takes_bytes():
+    import keras
+
+    from classifier.models import loading
+
+    network = loading.build("mobilenet_v2", "random", 12)
+    assert network.inputs[0].dtype == "uint8"
+    assert network.output_shape == (None, 12)
+    assert not [layer for layer in network.layers if isinstance(layer, keras.Model)]
+
+
+def test_random_weights_are_the_same_at_every_start():
+
+    from classifier.models import loading
+
+    first, second = (loading.build("mobilenet_v2", "random", 12).get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(kernel.any() for kernel in first if kernel.ndim > 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vgg16", "mobilenet_v2", "resnet50", "resnet50_v2", "efficientnet_b0", "nasnet_mobile", "mobilenet_v3_large"],
+)
+def test_models_are_found_by_their_module_style_names(name):
+    from classifier.models.pretrained import find_builder
+
+    assert find_builder(name).__name__.lower() == name.replace("_", "")
+
+
+def test_input_sizes_are_those_of_keras(monkeypatch):
+    """Each builder tells its default size when it asks Keras for the input shape."""
+    import keras
+    from keras.src.applications import imagenet_utils
+
+    from classifier.models import pretrained
+
+    class Asked(Exception):
+        pass
+
+    def tell(input_shape, default_size, **_):
+        raise Asked(default_size)
+
+    monkeypatch.setattr(imagenet_utils, "obtain_input_shape", tell)
+    builders = {pretrained.plain(key): value for key, value in vars(keras.applications).items() if callable(value)}
+    asking = {name: builder for name, builder in builders.items() if "mobilenetv3" not in name}  # those take any size
+    assert len(asking) > 30
+    for name, builder in asking.items():
+        with pytest.raises(Asked) as asked:
+            builder(weights=None)
+        assert pretrained.INPUT_SIDES.get(name, 224) == asked.value.args[0], name
+    assert pretrained.INPUT_SIDES.keys() <= builders.keys()
+
+
+def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
+    import keras
+
+    from classifier.models import loading, weights
+
+    ours = loading.load("efficientnet_b0", "random", labels_path)
+    reference = keras.applications.EfficientNetB0(weights=None)
+    weights.randomise(reference, loading.SEED)
+    pixels = np.stack([np.asarray(textured(SIZE))] * 2)
+    np.testing.assert_allclose(ours(pixels), np.asarray(reference(pixels.astype("float32"))), atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
+
+    from classifier.models import loading
+
+    full = loading.load("vgg16", "random", labels_path)
+    low = loading.load("vgg16", "random", labels_path, precision)
+    assert (full.precision, low.precision) == ("float32", precision)
+    pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
+    expected, ours = full(pixels), low(pixels)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-5)  # the softmax is computed in float32
+    assert expected.max() > 0.002  # not uniform
+    np.testing.assert_allclose(ours, expected, atol=tolerance * expected.max())
+
+
+def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
+    from classifier.models import backend, precision
+
+    monkeypatch.setattr(backend, "device_name", lambda: "CPU")
+    assert precision.resolve("auto") == "float32"
+    monkeypatch.setattr(backend, "device_name", lambda: "GPU (NVIDIA H200)")
+    assert precision.resolve("auto") == "float16"
+    assert precision.resolve("bfloat16") == "bfloat16"
+
+
+@needs_shared
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_reduced_precision_gives_real_names_too(precision):
+
+    from classifier.models import loading
+
+    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
+    files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
+    full, low = (
+        LocalEngine(loading.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision)
+    )
+    pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
+    assert sum(a.index == b.index for a, b in pairs) >= 23
+    assert max(abs(a.score - b.score) for a, b in pairs if a.index == b.index) < 0.18
+
+
+@needs_shared
+def test_real_weights_give_real_names():
+
+    from classifier.models import loading
+
+    ours = loading.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
+    files = sorted((SHARED / "photos").iterdir())
+    found = {}
+    for resize in ("crop", "stretch"):
+        answers = LocalEngine(ours, resize=resize).classify([file.read_bytes() for file in files])
+        ranks = [[p.wnid for p in a.predictions].index(f.name[:9]) if f.name[:9] in [p.wnid for p in a.predictions]
+                 else None for a, f in zip(answers, files, strict=True)]  # fmt: skip
+        found[resize] = sum(rank == 0 for rank in ranks), sum(rank is not None for rank in ranks)
+    assert found["crop"] >= (20, 23)
+    assert found["crop"][1] >= 23
+    assert found["stretch"][0] >= 21
+    assert found["stretch"][1] >= 22
+
+
+def refused(*args):
+
+    from classifier.models import loading
+
+    with pytest.raises(StartupError) as raised:
+        loading.load(*args)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, tmp_path):
+
+    from classifier.models import loading
+
+    small.save_weights(tmp_path / "w.weights.h5")
+    ours = loading.load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
+    pixels = np.asarray(textured(SIZE))[np.newaxis]
+    expected = np.asarray(small(pixels / 127.5 - 1, training=False))
+    np.testing.assert_allclose(ours(pixels), expected, atol=1e-5)
+
+
+def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_labels, tmp_path):
+
+    from classifier.models import loading
+
+    path = tmp_path / "w.weights.h5"
+    small.save_weights(path)
+    content = bytearray(path.read_bytes())
+    checksum = f"{hashlib.sha256(content).hexdigest()}  w.weights.h5\n"
+    path.with_name("w.weights.h5.sha256").write_text(checksum)
+    loading.load("mobilenet_v2", str(path), small_labels)
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert "found another checksum than w.weights.h5.sha256 tells" in refused("mobilenet_v2", str(path), small_labels)
+
+
+def test_weights_of_another_class_count(small, labels_path, tmp_path):
+    path = tmp_path / "w.weights.h5"
+    small.save_weights(path)
+    message = refused("mobilenet_v2", str(path), labels_path)
+    assert "expected the weights of mobilenetv2_1.00_224 with 1000 classes" in message
+    assert "such as (1280, 1000), (1000)" in message
+    assert "found 2 arrays that do not match, such as (1280, 12), (12)" in message
+    assert all(way in message for way in ("weights imagenet", "a file that fits", "random", "CLASSIFIER_WEIGHTS"))
+
+
+def test_weights_of_another_architecture(small, small_labels, tmp_path):
+    path = tmp_path / "w.weights.h5"
+    small.save_weights(path)
+    assert "do not match" in refused("mobilenet", str(path), small_labels)
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "hole", "text", "folder", "empty hdf5"])
+def test_weights_that_are_no_weights(small, small_labels, tmp_path, kind):
+    path = tmp_path / "w.weights.h5"
+    if kind == "truncated":
+        small.save_weights(path)
+        path.write_bytes(path.read_bytes()[:100_000])
+    elif kind == "hole":  # what a copy leaves that was broken off
+        small.save_weights(path)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    elif kind == "text":
+        path.write_text("weights")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "empty hdf5":
+        h5py.File(path, "w").close()
+    assert f"The weights {path} cannot be used: expected" in refused("mobilenet_v2", str(path), small_labels)
+
+
+def test_right_arrays_in_a_wrong_layout(small, small_labels, tmp_path):
+    path = tmp_path / "w.weights.h5"
+    with h5py.File(path, "w") as file:
+        for i, value in enumerate(small.get_weights()):
+            file[f"w{i}"] = value
+    assert "Keras cannot load" in refused("mobilenet_v2", str(path), small_labels)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("not json", "JSONDecodeError"),
+        ('["a", "b"]', "TypeError"),
+        ('{"0": ["n0", "a"], "2": ["n2", "b"]}', "KeyError '1'"),
+        ('{"0": ["n0"], "1": ["n1"]}', "ValueError the entry ['n0']"),
+        ('{"0": "ab", "1": "cd"}', "ValueError the entry 'ab'"),
+        ('{"0": ["n0", ""], "1": ["n1", "b"]}', "ValueError the entry ['n0', '']"),
+        ('{"0": ["n0", "a\\nb"], "1": ["n1", "b"]}', "ValueError"),
+        pytest.param("[" * 200_000, "RecursionError", id="deep"),
+        ('{"0": ["n0", "a"]}', "at least 2, found 1"),
+        ("{}", "at least 2, found 0"),
+        ("\xff", "UnicodeDecodeError"),
+    ],
+)
+def test_labels_that_are_no_labels(tmp_path, content, found):
+    path = tmp_path / "labels.json"
+    path.write_bytes(content.encode("latin-1"))
+    message = refused("vgg16", "random", path)
+    assert found in message
+    assert "CLASSIFIER_LABELS" in message
+
+
+def test_labels_that_are_missing(tmp_path):
+    assert "FileNotFoundError" in refused("vgg16", "random", tmp_path / "labels.json")
+
+
+def test_imagenet_weights_want_1000_labels(small_labels):
+    assert "expected 1000 labels for the ImageNet weights, found 12" in refused("vgg16", "imagenet", small_labels)
+
+
+def test_a_misspelt_model_is_told_its_neighbours():
+    assert "mobilenetv2" in refused("mobilnet_v2")
+
+
+@needs_shared
+def test_labels_come_from_keras_cache_in_the_order_of_the_outputs(monkeypatch, tmp_path):
+    from keras.src.applications import imagenet_utils
+    from keras.src.backend import config
+
+    from classifier.models import labels
+
+    (tmp_path / "models").mkdir()
+    shutil.copy(SHARED / "imagenet_class_index.json", tmp_path / "models")
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
+    assert labels.imagenet() == labels.read(SHARED / "imagenet_class_index.json")
+
+
+def no_network(*args, **kwargs):
+    raise Exception("URL fetch failure on https://example.org: None -- unreachable\nand more")
+
+
+def test_without_network_or_cache_labels_and_weights_say_so(monkeypatch, labels_path):
+    from keras.src.applications import imagenet_utils
+    from keras.src.utils import file_utils
+
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
+    monkeypatch.setattr(file_utils, "get_file", no_network)
+    message = refused("mobilenet_v2", "imagenet", None)
+    assert message.startswith("The labels cannot be had: expected")
+    assert "URL fetch failure" in message
+    assert message.count("; or ") == 2
+    message = refused("vgg16", "imagenet", labels_path)
+    assert message.startswith("The weights of vgg16 cannot be had: expected")
+    assert message.count("; or ") == 2
+
+
+def test_random_weights_do_without_labels(monkeypatch):
+    from keras.src.applications import imagenet_utils
+    from keras.src.utils import file_utils
+
+    from classifier.models import loading
+
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
+    monkeypatch.setattr(file_utils, "get_file", no_network)
+    ours = loading.load("mobilenet_v2", "random")
+    assert ours.is_random
+    assert ours.labels[7] == Label("", "class_7")

@@ -1,0 +1,137 @@
+"""From the command line come the engine's answers, a row per photo, in order, whatever some of the files are."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from support.models import ToyModel
+from support.pictures import picture
+
+from classifier.errors import DataError
+from classifier.prediction.output import run
+from classifier.prediction.rows import AT_ONCE, find, predict
+from classifier.serving.engine import LocalEngine
+
+
+@pytest.fixture
+def engine():
+    engine = LocalEngine(ToyModel(), top=2)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Red, lime and blue, and two files that are no photos, in a folder with one below."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name, content in {
+        "a.png": picture("red"),
+        "b.txt": b"no photo",
+        "c.jpg": picture("blue", format="JPEG"),
+        "d.png": b"",
+        "more/e.png": picture("lime"),
+        ".hidden": b"",
+    }.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def ran(engine, paths, format):
+    out = io.StringIO()
+    return run(engine, find(paths), format, out), out.getvalue()
+
+
+def test_files_are_found_in_order_and_hidden_ones_are_not(photos):
+    names = [path.name for path in find([photos / "c.jpg", photos, photos / "a.png"])]
+    assert names == ["c.jpg", "a.png", "b.txt", "c.jpg", "d.png", "e.png", "a.png"]
+
+
+def test_a_path_that_is_not_there(tmp_path, photos):
+    with pytest.raises(DataError, match=r"nothing\.jpg is not there; expected a photo or a folder of photos\."):
+        find([photos, tmp_path / "nothing.jpg"])
+
+
+def test_json_is_an_object_per_line_with_the_answers_of_the_engine(engine, photos):
+    failed, text = ran(engine, [photos], "json")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.txt", "c.jpg", "d.png", "e.png"]
+    for row in rows:
+        (answer,) = engine.classify([Path(row["file"]).read_bytes()])
+        if "error" in row:
+            assert row == {"file": row["file"], "error": str(answer)}
+        else:
+            assert row["predictions"] == [vars(prediction) for prediction in answer.predictions]
+    assert failed == 2
+
+
+def test_csv_has_the_same_columns_in_every_row(engine, photos):
+    failed, text = ran(engine, [photos / "b.txt", photos], "csv")
+    header, *rows = csv.reader(io.StringIO(text))
+    assert header == ["file", "error", "label_1", "score_1", "label_2", "score_2"]
+    assert [row[2] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
+    assert {len(row) for row in rows} == {6}
+    assert rows[1][3] == f"{256 / 258:.6f}"
+    assert "not an image" in rows[0][1]
+    assert failed == 3
+
+
+@pytest.mark.parametrize(("format", "expected"), [("csv", "file,error\r\n"), ("json", "")])
+def test_an_empty_folder_is_an_empty_answer(engine, tmp_path, format, expected):
+    assert ran(engine, [tmp_path], format) == (0, expected)
+
+
+def test_the_table_has_a_line_per_photo_however_long_its_path(engine, photos):
+    deep = photos.joinpath(*["a-rather-long-name-of-a-folder"] * 8)
+    deep.mkdir(parents=True)
+    (deep / "f.png").write_bytes(picture("red"))
+    _, text = ran(engine, [deep / "f.png", photos / "b.txt"], "table")
+    (line,) = [line for line in text.splitlines() if str(deep / "f.png") in line]
+    assert "red_fox" in line
+    assert "99.22%" in line
+    (line,) = [line for line in text.splitlines() if "b.txt" in line]
+    assert "please send a JPEG" in line
+
+
+def test_a_name_is_no_markup(engine, tmp_path):
+    name = "[bold]:smile: 100%[/bold].png"
+    (tmp_path / name.replace("/", "|")).write_bytes(picture("red"))
+    assert "[bold]:smile: 100%[|bold].png" in ran(engine, [tmp_path], "table")[1]
+
+
+def test_what_could_not_be_answered_is_listed_on_stderr(engine, photos, capsys):
+    ran(engine, [photos], "json")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [str(photos / "b.txt"), str(photos / "d.png")]
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv"])
+def test_a_name_that_is_no_text_does_no_harm(engine, tmp_path, capfdbinary, format):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    try:
+        Path(os.fsdecode(path)).write_bytes(picture("red"))
+    except OSError:
+        pytest.skip("this file system has only names in Unicode")
+    with open(1, "w", encoding="utf-8", closefd=False) as stdout, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", stdout)
+        assert run(engine, find([tmp_path]), format) == 0
+    assert {"json": b"caf\\udce9.png"}.get(format, b"caf\xe9.png") in capfdbinary.readouterr().out
+
+
+def test_many_photos_keep_their_order(engine, tmp_path):
+    colours = [("red", "lime", "blue")[i * i % 3] for i in range(2 * 4 * AT_ONCE + 7)]
+    for i, colour in enumerate(colours):
+        (tmp_path / f"{i:04}.png").write_bytes(picture(colour, (8, 8)))
+    rows = list(predict(engine, find([tmp_path])))
+    assert [row.path.name for row in rows] == [f"{i:04}.png" for i in range(len(colours))]
+    names = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
+    assert [row.predictions[0].label for row in rows] == [names[colour] for colour in colours]
+
+
+def test_a_file_that_goes_away_is_a_row(engine, photos):
+    paths = find([photos])
+    (photos / "a.png").unlink()
+    assert next(predict(engine, paths)).error

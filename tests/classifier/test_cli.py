@@ -1,0 +1,197 @@
+"""python -m classifier: every command helps at once, and what is wrong is one sentence and an exit code."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from support.pictures import picture
+
+from classifier.cli import main
+from web.settings import ROOT
+
+COMMANDS = ["predict", "check", "train", "evaluate", "import", "demo"]
+HEAVY = ["tensorflow", "keras", "jax", "torch", "sklearn", "matplotlib"]
+
+
+def called(capsys, *arguments):
+    """(exit code, stdout, stderr) of a command."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as exit:
+        code = exit.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = called(capsys, "--help")
+    assert code == 0
+    assert all(f"    {command} " in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(capsys, command):
+    code, out, _ = called(capsys, command, "--help")
+    assert code == 0
+    assert "  -h, --help" in out
+    assert len(out.splitlines()) > 5
+
+
+def test_help_shows_what_the_environment_says(capsys, monkeypatch):
+    monkeypatch.setenv("CLASSIFIER_MODEL", "/models/100%s")
+    assert "/models/100%s" in called(capsys, "predict", "--help")[1]
+
+
+def test_help_loads_nothing_heavy():
+    code = "import runpy, sys; sys.argv[1:] = ['train', '--help']\n"
+    code += "try: runpy.run_module('classifier', run_name='__main__')\n"
+    code += f"except SystemExit as exit: print(exit.code, sorted(set({HEAVY}) & sys.modules.keys()))"
+    started = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.splitlines()[-1] == "0 []"
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "required: command"),
+        (["guess"], "invalid choice: 'guess'"),
+        (["predict"], "required: FILE_OR_FOLDER"),
+        (["predict", "x", "--top", "0"], "argument --top"),
+        (["predict", "x", "--top", "many"], "argument --top"),
+        (["predict", "x", "--precision", "float8"], "float32 or bfloat16 or float16 or auto, not 'float8'"),
+        (["predict", "x", "--resize", "fit"], "crop or stretch, not 'fit'"),
+        (["predict", "x", "--json", "--csv"], "not allowed with"),
+        (["train", "x"], "required: -o/--output"),
+        (["train", "x", "-o", "y", "--recipe", "best"], "invalid choice: 'best'"),
+        (["train", "x", "-o", "y", "--epochs", "0"], "argument --epochs"),
+        (["train", "x", "-o", "y", "--augment", "flip,shout"], "not 'shout'"),
+        (["import", "x", "-o", "y"], "required: --labels"),
+    ],
+)
+def test_a_wrong_call_is_told_with_exit_code_2(capsys, arguments, reason):
+    code, out, err = called(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert reason in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("PRECISION", "float8"), ("RESIZE", "fit")])
+def test_a_wrong_setting_is_told_too(capsys, monkeypatch, name, value):
+    monkeypatch.setenv(f"CLASSIFIER_{name}", value)
+    code, _, err = called(capsys, "predict", "x")
+    assert code == 2
+    assert err.splitlines()[-1].endswith(f"not {value!r}")
+
+
+def test_a_path_that_is_not_there_is_told_before_a_model_is_loaded(capsys, tmp_path):
+    code, out, err = called(capsys, "predict", "--model", "/nothing/either", tmp_path / "nothing.jpg")
+    assert (code, out) == (1, "")
+    assert err == f"Cannot predict: {tmp_path / 'nothing.jpg'} is not there; expected a photo or a folder of photos.\n"
+
+
+@pytest.mark.parametrize("missing", ["sklearn", "matplotlib"])
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.tensorflow
+def test_without_the_extra_the_way_to_it_is_told(capsys, monkeypatch, tmp_path, command, missing):
+    import classifier.training
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [name for name in sys.modules if name.startswith("classifier.training.")]:
+        monkeypatch.delitem(sys.modules, name)  # imported anew
+        monkeypatch.delattr(classifier.training, name.rpartition(".")[2])
+    arguments = ["train", tmp_path, "-o", tmp_path / "model"] if command == "train" else [command, tmp_path, tmp_path]
+    code, out, err = called(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Cannot {command}: this needs the extra `train`: .venv/bin/pip install")
+    assert len(err.splitlines()) == 1
+
+
+def test_another_module_that_is_missing_is_a_fault_of_ours(monkeypatch):
+    monkeypatch.setitem(sys.modules, "classifier.prediction.rows", None)
+    monkeypatch.delattr("classifier.prediction.rows", raising=False)
+    with pytest.raises(ImportError):
+        main(["predict", "x"])
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    from support.model_folders import write_colours
+
+    return write_colours(tmp_path_factory.mktemp("models") / "colours")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for colour in ("red", "lime", "blue"):
+        (tmp_path / "photos" / colour).mkdir(parents=True)
+        (tmp_path / "photos" / colour / "1.png").write_bytes(picture(colour))
+    return tmp_path / "photos"
+
+
+@pytest.mark.tensorflow
+def test_predict_answers_and_its_exit_code_tells_of_failures(capsys, own, photos):
+    code, out, err = called(capsys, "predict", "--model", own, "--json", "--top", "1", photos)
+    assert code == 0
+    assert [json.loads(line)["predictions"][0]["label"] for line in out.splitlines()] == ["blue", "green", "red"]
+    (photos / "red" / "2.png").write_bytes(b"no photo")
+    code, out, err = called(capsys, "predict", "--model", own, photos)
+    assert code == 1
+    assert f"{photos / 'red' / '2.png'}: This file is not an image" in err.splitlines()[-1]
+    assert "green" in out
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "--model", "{path}", "{photos}"],
+        ["evaluate", "{path}", "{photos}"],
+        ["import", "{path}.keras", "--labels", "{path}.txt", "-o", "{path}"],
+        ["train", "{path}", "-o", "{path}/model"],
+        ["check", "{path}"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_is_missing_is_one_sentence(capsys, tmp_path, photos, command):
+    code, out, err = called(capsys, *(part.format(path=tmp_path / "nothing", photos=photos) for part in command))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Cannot {command[0]}: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.tensorflow
+def test_import_makes_a_folder_that_predict_takes(capsys, own, photos, tmp_path):
+    (tmp_path / "labels.txt").write_text("rosso\nverde\nblu\n")
+    arguments = ["import", own / "model.keras", "--labels", tmp_path / "labels.txt", "-o", tmp_path / "theirs"]
+    code, out, _ = called(capsys, *arguments)
+    assert code == 0
+    assert out == f"3 classes, 32 x 32 pixels, rgb: {tmp_path / 'theirs'}\n"
+    code, out, _ = called(capsys, "predict", "--model", tmp_path / "theirs", "--csv", photos / "blue")
+    assert code == 0
+    assert ",blu," in out
+
+
+@pytest.mark.tensorflow
+def test_what_cannot_be_written_is_one_sentence(capsys, own, tmp_path):
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    output = tmp_path / "labels.txt" / "below"
+    code, _, err = called(capsys, "import", own / "model.keras", "--labels", tmp_path / "labels.txt", "-o", output)
+    assert code == 1
+    assert err.splitlines()[-1].startswith(f"Cannot import: The model folder {output} cannot be written (")
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault(tmp_path):
+    """As with `| head`."""
+    read, write = os.pipe()
+    os.close(read)
+    code = "import classifier.cli as main; main.add_check.__globals__['run_check'] = lambda args: print('x' * 10**6)"
+    code += f"; raise SystemExit(main.main(['check', {str(tmp_path)!r}]))"
+    result = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (1, "")

@@ -1,0 +1,86 @@
+"""Toy models: they answer by the average colour, so every test can tell what the answer must be."""
+
+import threading
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from classifier.contract import Label
+
+COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
+
+
+class ToyModel:
+    """Red, green or blue: whichever channel is brightest on average."""
+
+    name = "toy"
+    labels: ClassVar = [Label(f"n{i:08}", label) for i, label in enumerate(COLOURS.values())]
+    size = (224, 224)
+    device = "CPU"
+    precision = "float32"
+    is_random = False
+    threshold = 0.0
+    largest_run = 128
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        means = images.mean(axis=(1, 2)) + 1.0  # (n, 3)
+        return means / means.sum(axis=1, keepdims=True)
+
+    def explain(self, image: np.ndarray, index: int) -> np.ndarray:
+        """Hot where there is much of the class's colour: (7, 7)."""
+        return image[16::32, 16::32, index].astype(np.float32) / 255
+
+
+class HeldModel(ToyModel):
+    """Waits while `hold` is in the folder, notes its batches there, fails on black (an exception) and white (a NaN)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        with (self.folder / "batches").open("a") as file:
+            file.write(f"{len(images)}\n")
+        while (self.folder / "hold").exists():
+            time.sleep(0.01)
+        means = images.mean(axis=(1, 2, 3))
+        if (means == 0).any():
+            raise MemoryError("out of device memory")
+        scores = super().__call__(images)
+        scores[means == 255] = np.nan
+        return scores
+
+
+class Steering:
+    """The other end of those files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def hold(self) -> None:
+        self.batches_file.write_text("")
+        (self.folder / "hold").touch()
+
+    def go_on(self) -> None:
+        (self.folder / "hold").unlink(missing_ok=True)
+
+    @property
+    def batches_file(self) -> Path:
+        return self.folder / "batches"
+
+    def batches(self) -> list[int]:
+        return [int(line) for line in self.batches_file.read_text().split()]
+
+
+class MoodyModel(ToyModel):
+    """As slow as a small network, so that photos meet in batches."""
+
+    def __call__(self, images):
+        time.sleep(0.01)
+        means = images.mean(axis=(1, 2, 3))
+        if (means == 0).any():
+            threading.Event().wait()
+        if (means == 255).any():
+            raise MemoryError
+        return super().__call__(images)

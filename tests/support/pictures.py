@@ -1,0 +1,25 @@
+"""Pictures drawn for tests."""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (320, 240), format: str = "PNG", **options: Any) -> bytes:
+    return encoded(Image.new("RGB", size, colour), format, **options)
+
+
+def textured(size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """No symmetry and no flat parts: every mistake in cutting, turning or scaling shows."""
+    width, height = size
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    waves = np.stack([x, y, (np.sin(19 * x + 7 * y * y) + 1) / 2], axis=-1)
+    return Image.fromarray((waves * 255).astype(np.uint8))

@@ -1,0 +1,42 @@
+"""One Ray cluster for all tests that want one: it takes some 15 seconds to start."""
+
+import importlib.util
+import os
+from functools import cache
+
+import pytest
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="no Ray here (.venv/bin/pip install -c constraints.txt -e '.[ray]')"
+)
+# Theirs to mend: Ray's own code warns as it is imported.
+rays_warnings = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:subprocess:ResourceWarning"
+)
+
+
+@cache
+def started_cluster() -> str:
+    """Start it once; it ends with this process. Gives its RAY_ADDRESS."""
+    from support import models
+
+    from classifier.cluster import ray_serve
+
+    ray_serve.connect(4)
+    ray_serve.ray.cloudpickle.register_pickle_by_value(models)  # replicas need not find them
+    return str(ray_serve.ray.get_runtime_context().gcs_address)
+
+
+def replicas_of(app: str) -> list[int]:
+    """The process ids of an application's replicas."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                with open(f"/proc/{entry.name}/cmdline") as file:
+                    title = file.read()
+            except OSError:
+                continue
+            if title.startswith(f"ray::ServeReplica:{app}:"):
+                found.append(int(entry.name))
+    return found

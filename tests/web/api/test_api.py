@@ -1,0 +1,348 @@
+"""The dialects for programs, request by request: what is right is answered, what is wrong is told in one sentence."""
+
+import base64
+import json
+import struct
+from functools import partial
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies
+from support.models import COLOURS
+from support.pictures import encoded, picture, textured
+
+from classifier.errors import Misunderstood
+from web.api.open_inference import packed, unpacked
+
+INFER = "/v2/models/toy/infer"
+LENGTH = "Inference-Header-Content-Length"
+FUZZ = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def in_base64(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def tensor(*images: bytes, **changes) -> dict:
+    given = {"name": "images", "datatype": "BYTES", "shape": [len(images)], "data": [*map(in_base64, images)]}
+    return given | changes
+
+
+def pixels(data, shape=(1, 224, 224, 3), **changes) -> dict:
+    return {"name": "pixels", "datatype": "UINT8", "shape": list(shape), "data": data} | changes
+
+
+def asking(*inputs: dict, **members) -> dict:
+    return {"inputs": list(inputs), **members}
+
+
+def infer(client, *inputs: dict, **members):
+    return client.post(INFER, json=asking(*inputs, **members))
+
+
+def infer_binary(client, given: dict, data: bytes, length: int | str | None = None, **members):
+    head = json.dumps(asking(given, **members)).encode()
+    return client.post(INFER, data=head + data, headers={LENGTH: str(len(head) if length is None else length)})
+
+
+def outputs(response) -> dict:
+    assert response.status_code == 200, response.text
+    return {output["name"]: output["data"] for output in response.json["outputs"]}
+
+
+def sentence(response, status: int) -> str:
+    """The error as the dialects tell it."""
+    assert (response.status_code, response.mimetype) == (status, "application/json"), response.text
+    assert list(response.json) == ["error"]
+    return response.json["error"]
+
+
+def test_an_answer_has_the_shape_of_the_protocol(client):
+    response = infer(client, tensor(picture("lime")), id="7", parameters={"top_k": 2}, outputs=[{"name": "scores"}])
+    assert response.json == {
+        "model_name": "toy",
+        "model_version": "1",
+        "id": "7",
+        "outputs": [
+            {"name": "scores", "datatype": "FP32", "shape": [1, 2], "data": pytest.approx([256 / 258, 1 / 258])}
+        ],
+    }
+
+
+def test_an_image_and_its_pixels_get_the_same_answer(make_client):
+    client = make_client(resize="stretch")  # of 224 x 224 pixels, as they are
+    image = textured((224, 224))
+    data = np.asarray(image)[np.newaxis]
+    answers = [
+        outputs(infer(client, tensor(encoded(image)))),
+        outputs(infer(client, pixels(data.tolist()))),
+        outputs(infer(client, pixels(data.ravel().tolist()))),
+        outputs(infer_binary(client, pixels(None, parameters={"binary_data_size": data.size}), data.tobytes())),
+    ]
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("shape", [[3], [3, 1]])
+def test_images_are_answered_in_order_in_either_shape(client, shape):
+    images = [picture(colour) for colour in COLOURS]
+    found = outputs(infer(client, tensor(*images, shape=shape), parameters={"top_k": 1}))
+    assert found["labels"] == list(COLOURS.values())
+
+
+def test_binary_outputs_follow_the_json_in_its_order(client):
+    wanted = [{"name": "labels", "parameters": {"binary_data": True}}, {"name": "indices"}, {"name": "scores"}]
+    members = {"parameters": {"binary_data_output": True, "top_k": 1}, "outputs": wanted}
+    wanted[1]["parameters"] = {"binary_data": False}
+    response = infer(client, tensor(picture("lime")), **members)
+    at = int(response.headers[LENGTH])
+    told = json.loads(response.data[:at])["outputs"]
+    assert response.mimetype == "application/octet-stream"
+    assert [output["name"] for output in told] == ["labels", "indices", "scores"]
+    assert told[0]["parameters"] == {"binary_data_size": 16}
+    assert told[1]["data"] == [1]
+    labels, scores = response.data[at : at + 16], response.data[at + 16 :]
+    assert labels == struct.pack("<I", 12) + b"Egyptian_cat"
+    assert struct.unpack("<f", scores) == pytest.approx((256 / 258,))
+
+
+def test_more_classes_than_there_are_is_all_of_them(client):
+    assert len(outputs(infer(client, tensor(picture()), parameters={"top_k": 99}))["labels"]) == 3
+
+
+RED = tensor(picture())
+BLACK = [0] * (224 * 224 * 3)
+WRONG = {
+    "no input": (asking(), "one input"),
+    "two inputs": (asking(RED, RED), "one input"),
+    "inputs that are no list": ({"inputs": RED}, '"inputs" has to be a list'),
+    "an input that is no object": (asking(7), "has to be an object"),
+    "an unknown input": (asking(tensor(picture(), name="photo")), '"images" of BYTES or "pixels" of UINT8'),
+    "another datatype": (asking(tensor(picture(), datatype="FP32")), '"images" of BYTES or "pixels" of UINT8'),
+    "no shape": (asking(tensor(picture(), shape=[])), "has to be [n] or [n, 1]"),
+    "too many dimensions": (asking(tensor(picture(), shape=[1, 2])), "has to be [n] or [n, 1]"),
+    "a shape of truths": (asking(tensor(picture(), shape=[True])), "whole number"),
+    "no images": (asking(tensor(shape=[0])), "no image"),
+    "fewer images than the shape says": (asking(tensor(picture(), shape=[2])), "2 images, and the data has 1"),
+    "no base64": (asking(tensor(data=["*"], shape=[1])), "base64"),
+    "an umlaut": (asking(tensor(data=["ä"], shape=[1])), "base64"),
+    "numbers for images": (asking(tensor(data=[7], shape=[1])), "has to be a string"),
+    "no data": (asking(tensor(data=None, shape=[1])), '"data" has to be a list'),
+    "pixels of another size": (asking(pixels([0] * 27, (1, 3, 3, 3))), "has to be [n, 224, 224, 3]"),
+    "too few pixels": (asking(pixels([1, 2, 3])), "not of the shape"),
+    "nested otherwise": (asking(pixels([BLACK])), "not of the shape"),
+    "a number too large": (asking(pixels([*BLACK[1:], 256])), "0 to 255"),
+    "a number below 0": (asking(pixels([*BLACK[1:], -1])), "0 to 255"),
+    "a fraction": (asking(pixels([*BLACK[1:], 0.5])), "0 to 255"),
+    "a number in words": (asking(pixels([*BLACK[1:], "7"])), "0 to 255"),
+    "a long text among numbers": (asking(pixels([*BLACK[1:], "7" * 10**6])), "0 to 255"),
+    "a truth": (asking(pixels([*BLACK[1:], True])), "0 to 255"),
+    "lists of unequal lengths": (asking(pixels([[1, 2], [3]])), "0 to 255"),
+    "lists and numbers": (asking(pixels([[1, 2], 3])), "0 to 255"),
+    "empty lists": (asking(pixels([[], []])), "0 to 255"),
+    "no classes": (asking(RED, parameters={"top_k": 0}), '"top_k" has to be at least 1'),
+    "half a class": (asking(RED, parameters={"top_k": 0.5}), '"top_k" has to be a whole number'),
+    "an unknown output": (asking(RED, outputs=[{"name": "x"}]), "labels, scores, indices"),
+    "an output twice": (asking(RED, outputs=[{"name": "labels"}] * 2), "each once"),
+    "a number for an id": (asking(RED, id=7), '"id" has to be a string'),
+    "binary data that is not there": (asking(tensor(parameters={"binary_data_size": 9}, shape=[1])), LENGTH),
+    "a list for a request": ([], "has to be an object"),
+}
+
+
+@pytest.mark.parametrize(("document", "told"), WRONG.values(), ids=WRONG)
+def test_a_request_that_is_wrong_is_told_what_is_wrong(client, document, told):
+    assert told in sentence(client.post(INFER, json=document), 400)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff", b'{"id": NaN}', b'{"id": %s}' % (b"9" * 5000)])
+def test_what_is_no_json_is_told(client, body):
+    assert "not JSON" in sentence(client.post(INFER, data=body), 400)
+
+
+def element(data: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<I", len(data) if length is None else length) + data
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "as many elements"),
+        (b"\x01\x00", "as many elements"),
+        (element(picture(), length=2**32 - 1), "as many elements"),
+        (element(picture()) * 2, "as many elements"),
+        (element(picture()) + b"x", "as many elements"),
+    ],
+)
+def test_binary_data_has_to_be_as_it_says(client, data, told):
+    parameters = {"binary_data_size": len(data)}
+    response = infer_binary(client, tensor(shape=[1], parameters=parameters), data)
+    assert told in sentence(response, 400)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 5, 2**70])
+def test_binary_data_has_the_size_that_it_says(client, size):
+    given = tensor(shape=[1], parameters={"binary_data_size": size})
+    assert "binary_data_size" in sentence(infer_binary(client, given, element(picture())), 400)
+
+
+@pytest.mark.parametrize("length", [10**9, "-1", "x", "٣", "9" * 5000, ""])
+def test_the_length_of_the_json_has_to_be_one(client, length):
+    assert LENGTH in sentence(
+        client.post(INFER, data=b"{}", headers={LENGTH: str(length).encode().decode("latin-1")}), 400
+    )
+
+
+def test_sizes_are_bounded_as_for_uploads(make_client):
+    client = make_client(max_files=2, max_upload_mb=1)
+    assert "may hold 2 photos" in sentence(infer(client, tensor(*[picture()] * 3)), 413)
+    assert "may hold 2 photos" in sentence(infer(client, pixels([], (3, 224, 224, 3))), 413)
+    for address in (INFER, "/models/toy"):
+        assert "fewer or smaller" in sentence(client.post(address, data=b"x" * (2**20 + 1)), 413)
+    assert "too many values" in sentence(client.post(INFER, data=b"[" + b"[]," * 260_000), 413)
+    assert "too many values" in sentence(client.post("/models/toy", json={"inputs": [[]] * 2000}), 413)
+
+
+@pytest.mark.parametrize("address", [INFER, "/models/toy"])
+def test_a_body_of_unknown_length_is_bounded_too(make_client, address):
+    client = make_client(max_upload_mb=1)
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    ask = partial(client.post, address, environ_overrides={**chunked, "CONTENT_LENGTH": ""})
+    assert "fewer or smaller" in sentence(ask(input_stream=BytesIO(b"x" * (2**20 + 1))), 413)
+    if address == INFER:
+        assert ask(input_stream=BytesIO(json.dumps(asking(RED)).encode())).status_code == 200
+    else:
+        assert ask(input_stream=BytesIO(picture())).status_code == 200
+
+
+def test_an_error_tells_which_image_it_is(client):
+    broken = picture()[:90]
+    assert sentence(infer(client, tensor(picture(), broken)), 422).startswith("Image 2 of 2: This image is damaged")
+    assert sentence(infer(client, tensor(broken)), 422).startswith("This image is damaged")
+    assert "empty" in sentence(infer(client, tensor(b"")), 400)
+
+
+def test_another_model_is_nowhere_whatever_is_asked_of_it(client):
+    for method, address in [
+        ("GET", "/v2/models/vgg16"),
+        ("GET", "/v2/models/vgg16/ready"),
+        ("POST", "/v2/models/vgg16/infer"),
+        ("POST", "/models/vgg16"),
+    ]:
+        assert (
+            sentence(client.open(address, method=method), 404)
+            == "There is no model of this name here; this site's is toy."
+        )
+    assert "its version is 1" in sentence(client.get("/v2/models/toy/versions/2"), 404)
+
+
+def test_a_busy_site_refuses_before_it_reads(client):
+    client.application.extensions["engine"].close()
+    for address in (INFER, "/models/toy"):
+        response = client.post(address, data=b"no request at all")
+        assert "try again" in sentence(response, 503)
+        assert response.headers["Retry-After"] == "2"
+    for address in ("/v2/health/ready", "/v2/models/toy/ready"):
+        assert "try again" in sentence(client.get(address), 503)
+    assert client.get("/v2/health/live").json == {"live": True}
+
+
+@pytest.mark.parametrize("address", ["/v2/", "/v2/models", "/v2/models/toy/config", "/v2/x", "/models/", "/models/a/b"])
+def test_below_these_addresses_nothing_is_told_in_json(client, address):
+    assert "/openapi.json" in sentence(client.get(address), 404)
+
+
+def test_other_methods_are_told_which_there_are(client):
+    response = client.get(INFER)
+    assert "that kind of request" in sentence(response, 405)
+    assert "POST" in response.headers["Allow"]
+
+
+def test_other_addresses_are_still_the_pages(client):
+    for address in ("/v2x", "/model", "/modelsx/toy"):
+        response = client.get(address)
+        assert (response.status_code, response.mimetype) == (404, "text/html")
+
+
+def test_strangers_are_refused_in_the_dialect(make_client):
+    client = make_client(token="secret")
+    assert "token" in sentence(client.post("/models/toy", data=picture()), 401)
+    answered = client.post("/models/toy", data=picture(), headers={"Authorization": "Bearer secret"})
+    assert answered.status_code == 200
+
+
+@pytest.mark.parametrize("type", [None, "image/png", "application/octet-stream", "application/x-www-form-urlencoded"])
+def test_an_image_is_taken_whatever_it_is_called(client, type):
+    response = client.post("/models/toy", data=picture("lime"), content_type=type)
+    assert response.json[0] == {"label": "Egyptian_cat", "score": pytest.approx(256 / 258)}
+
+
+def test_the_task_takes_json_with_parameters(client):
+    response = client.post("/models/toy", json={"inputs": in_base64(picture("blue")), "parameters": {"top_k": 2}})
+    assert [element["label"] for element in response.json] == ["blue_jay", "red_fox"]
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({}, '"inputs" has to be a string'),
+        ({"inputs": "*"}, "base64"),
+        ({"inputs": "", "parameters": []}, '"parameters" has to be an object'),
+        ({"inputs": "", "parameters": {"top_k": -1}}, "at least 1"),
+        ({"inputs": "", "parameters": {"function_to_apply": "none"}}, 'can only be "softmax"'),
+        ({"inputs": ""}, "empty"),
+    ],
+)
+def test_a_task_that_is_wrong_is_told_what_is_wrong(client, document, told):
+    assert told in sentence(client.post("/models/toy", json=document), 400)
+
+
+def test_nothing_is_kept(make_client, tmp_path):
+    client = make_client(uploads=tmp_path / "none")
+    assert infer(client, RED).status_code == 200
+    assert client.post("/models/toy", data=picture()).status_code == 200
+    assert not (tmp_path / "none").exists()
+
+
+VALUES = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats(allow_nan=False)
+    | strategies.text(max_size=5) | strategies.sampled_from(["images", "pixels", "BYTES", "UINT8", "labels"]),
+    lambda values: strategies.lists(values, max_size=3)
+    | strategies.dictionaries(strategies.sampled_from(["name", "parameters", "binary_data", "top_k", "data"]), values),
+    max_leaves=8,
+)  # fmt: skip
+MEMBERS = ["id", "parameters", "inputs", "outputs"]
+OF_INPUT = ["name", "datatype", "shape", "data", "parameters"]
+
+
+@FUZZ
+@given(
+    strategies.dictionaries(strategies.sampled_from(MEMBERS), VALUES, max_size=2),
+    strategies.dictionaries(strategies.sampled_from(OF_INPUT), VALUES, max_size=2),
+)
+def test_no_json_at_all_is_our_fault(client, members, of_input):
+    document = asking(RED | of_input) | members
+    assert client.post(INFER, data=json.dumps(document)).status_code < 500
+    assert client.post("/models/toy", json={"inputs": "", **members, **of_input}).status_code < 500
+
+
+@FUZZ
+@given(strategies.lists(strategies.text(max_size=20), max_size=5))
+def test_what_is_packed_is_unpacked(texts):
+    assert unpacked(packed("BYTES", texts), len(texts)) == [text.encode() for text in texts]
+
+
+@FUZZ
+@given(strategies.binary(max_size=40), strategies.integers(0, 4))
+def test_whatever_is_unpacked_is_all_of_it(data, count):
+    try:
+        found = unpacked(data, count)
+    except Misunderstood:
+        return
+    assert b"".join(map(element, found)) == data
