@@ -17,7 +17,7 @@ from classifier.options import ModelOptions
 
 log = logging.getLogger(__name__)
 
-SEED = 0  # of CLASSIFIER_WEIGHTS=random
+IMAGENET_CLASSES = 1000
 
 
 def load(options: ModelOptions) -> Model:
@@ -88,19 +88,27 @@ def build(name: str, weights_from: str, classes: int, precision: str = "float32"
         del network
         network = rebuilt(config, values, precision)
     if weights_from == "random":
-        weights.randomise(network, SEED)
+        weights.randomise(network)
     elif weights_from != "imagenet":
         weights.load(network, Path(weights_from))
     return with_softmax(network, network.name)
 
 
 def assemble(name: str, weights_from: str, classes: int) -> keras.Model:
-    """Bytes, the model's own preprocessing, its layers up to the logits; with weights only if they are `imagenet`."""
+    """Build the network from bytes to logits, with its own preprocessing; with weights only if they are `imagenet`.
+
+    Raises StartupError, or NotDownloaded.
+    """
     builder = find_builder(name)
     side = input_side(name)
     images = keras.Input((side, side, 3), dtype="uint8", name="images")
     preprocessed = find_preprocessing(builder)(keras.ops.cast(images, "float32"))
     arguments = {"input_tensor": preprocessed, "classes": classes, "classifier_activation": None}
-    if weights_from == "imagenet":
-        return download(name, builder, arguments)
-    return builder(weights=None, **arguments)
+    if weights_from != "imagenet":
+        return builder(weights=None, **arguments)
+    if classes != IMAGENET_CLASSES:
+        raise StartupError(
+            f"The weights of {name} cannot be used: expected {IMAGENET_CLASSES} labels for the ImageNet weights, "
+            f"found {classes}. {weights.WAYS_OUT}"
+        )
+    return download(name, builder, arguments)

@@ -9,7 +9,6 @@ from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts
 from classifier.errors import StartupError
 from classifier.models import backend, weights
-from classifier.models.loading import SEED
 from classifier.models.pretrained import download, find_builder, find_preprocessing, quick_to_give_up
 from classifier.progress import progress
 from classifier.training import recipes
@@ -57,7 +56,7 @@ def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -
         network = builder(weights=None, **arguments)
     if weights_from == "imagenet":
         with quick_to_give_up():
-            network = download(name, builder, {**arguments, "classes": IMAGENET_CLASSES})
+            network = download(name, builder, arguments)
     else:
         fill(network, name, weights_from)
     network.trainable = False
@@ -68,7 +67,7 @@ def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -
 def fill(network: keras.Model, name: str, weights_from: str) -> None:
     """Fill a network that has no head from a weights file; a head in the file is ignored."""
     if weights_from == "random":
-        weights.randomise(network, SEED)
+        weights.randomise(network)
         return
     try:
         weights.load(network, Path(weights_from))

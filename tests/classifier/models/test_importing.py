@@ -239,7 +239,7 @@ def test_a_whole_file_of_weights_is_no_model(refused, tmp_path):
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", ""])
 def test_no_file(refused, tmp_path, name):
     assert refused(tmp_path / name) == (
-        f"The model {tmp_path / name} is no file; expected a whole saved model, .keras or .h5."
+        f"The model {tmp_path / name} is not a file; expected a whole saved model, .keras or .h5."
     )
 
 

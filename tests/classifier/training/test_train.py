@@ -455,7 +455,7 @@ def test_a_folder_that_is_no_model_folder_is_left_alone(data, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     sentence = said(capsys, "train", data, "-o", tmp_path / "mine", "--recipe", "small", "--image-size", "32")
-    assert "is no model folder" in sentence
+    assert "is not a model folder" in sentence
     assert {path.name for path in tmp_path.rglob("*")} == {"mine", "thesis.txt"}
 
 
