@@ -17,7 +17,7 @@ from classifier.errors import StartupError
 
 ENV_PREFIX = "CLASSIFIER_"  # of the environment variable for each option, followed by its name in capitals
 
-Options = TypeVar("Options", bound=BaseModel)
+Kind = TypeVar("Kind", bound=BaseModel)
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 
@@ -28,21 +28,23 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(
-        "vgg16",
+        default="vgg16",
         description="model to serve: a keras.applications name (`vgg16`, `mobilenet_v2`, ...) or a model folder",
     )
     weights: str = Field(
-        "imagenet",
+        default="imagenet",
         description="`imagenet` (downloaded once), a weights file, or `random` (predictions are meaningless)",
     )
-    labels: AbsolutePath | None = Field(None, description="class-index JSON file; if unset, the one Keras caches")
+    labels: AbsolutePath | None = Field(
+        default=None, description="class-index JSON file; if unset, the one Keras caches"
+    )
     precision: Precision = Field(
-        "float32",
+        default="float32",
         description="numeric precision: `float32`, `bfloat16`, `float16`, "
         "or `auto` (float16 on a GPU, otherwise float32)",
     )
     resize: Resize = Field(
-        "crop",
+        default="crop",
         description="`crop` (centre crop, bicubic) or `stretch` (like Keras' `load_img`, nearest neighbour)",
     )
 
@@ -52,19 +54,21 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    top: int = Field(5, ge=1, le=1000, description="number of classes in an answer")
-    max_megapixels: float = Field(50, ge=0.1, le=1000, description="maximum size of a photo, in millions of pixels")
-    max_batch: int = Field(32, ge=1, le=1024, description="maximum batch size (capped at 16 on a CPU)")
+    top: int = Field(default=5, ge=1, le=1000, description="number of classes in an answer")
+    max_megapixels: float = Field(
+        default=50, ge=0.1, le=1000, description="maximum size of a photo, in millions of pixels"
+    )
+    max_batch: int = Field(default=32, ge=1, le=1024, description="maximum batch size (capped at 16 on a CPU)")
     max_wait_ms: float = Field(
-        100, ge=0, le=1000, description="longest wait of a batch for further photos, in milliseconds"
+        default=100, ge=0, le=1000, description="longest wait of a batch for further photos, in milliseconds"
     )
     max_waiting: int = Field(
-        256, ge=1, le=100_000, description="maximum number of queued photos; beyond it, 503 at once"
+        default=256, ge=1, le=100_000, description="maximum number of queued photos; beyond it, 503 at once"
     )
-    timeout_s: float = Field(30, ge=0.1, le=3600, description="deadline for an answer, in seconds")
+    timeout_s: float = Field(default=30, ge=0.1, le=3600, description="deadline for an answer, in seconds")
 
 
-def build(kind: type[Options], values: Mapping[str, Any], prefix: str = ENV_PREFIX) -> Options:
+def build(kind: type[Kind], values: Mapping[str, Any], prefix: str = ENV_PREFIX) -> Kind:
     """Return `kind` with these values, by field name. Raises StartupError for the first that is not allowed."""
     try:
         return kind(**values)
@@ -83,7 +87,7 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def select(kind: type[Options], source: BaseModel) -> Options:
+def select(kind: type[Kind], source: BaseModel) -> Kind:
     """Return the part of `source` that `kind` has fields for."""
     return kind.model_construct(**{name: getattr(source, name) for name in kind.model_fields})
 

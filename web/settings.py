@@ -75,54 +75,56 @@ class Settings(Limits, ModelOptions, BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     threshold: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=1,
         description='below this probability the site answers "not sure"; if unset, the model folder\'s own',
     )
     fallback: AbsolutePath | None = Field(
-        None,
+        default=None,
         description="model folder to serve if the weights cannot be downloaded; trained on drawn pictures if missing",
     )
-    notice: str = Field("", description="line displayed at the top of every page")
-    max_upload_mb: int = Field(20, ge=1, le=1024, description="maximum size of a request, in MiB")
-    max_files: int = Field(16, ge=1, le=1000, description="maximum number of photos in a request")
+    notice: str = Field(default="", description="line displayed at the top of every page")
+    max_upload_mb: int = Field(default=20, ge=1, le=1024, description="maximum size of a request, in MiB")
+    max_files: int = Field(default=16, ge=1, le=1000, description="maximum number of photos in a request")
     uploads: Place = Field(
-        ROOT / "uploads",
+        default=ROOT / "uploads",
         description="where results are kept: a folder, or a store that several machines share, `s3://bucket/prefix`",
         json_schema_extra={"shown": "uploads"},
     )
-    keep_hours: float = Field(24, ge=0, le=1e6, description="how long results are kept, in hours; `0` stores nothing")
-    keep_mb: int = Field(
-        1024, ge=1, le=10**9, description="storage limit for results, in MiB; the oldest are deleted first"
+    keep_hours: float = Field(
+        default=24, ge=0, le=1e6, description="how long results are kept, in hours; `0` stores nothing"
     )
-    proxies: int = Field(0, ge=0, le=10, description="number of trusted reverse proxies in front of the site")
+    keep_mb: int = Field(
+        default=1024, ge=1, le=10**9, description="storage limit for results, in MiB; the oldest are deleted first"
+    )
+    proxies: int = Field(default=0, ge=0, le=10, description="number of trusted reverse proxies in front of the site")
     trusted_hosts: Names = Field(
-        (),
+        default=(),
         description="host names the site answers to, comma-separated; "
         "`.example.org` includes subdomains; if unset, any",
     )
-    rate: Rate = Field("", description="rate limit per client, such as `60/minute`; if unset, none")
+    rate: Rate = Field(default="", description="rate limit per client, such as `60/minute`; if unset, none")
     rate_storage: str = Field(
-        "memory://", description="where rates are counted: in each process, or `redis://...` for all"
+        default="memory://", description="where rates are counted: in each process, or `redis://...` for all"
     )
-    token: str = Field("", description="shared secret required with every request; if unset, none")
+    token: str = Field(default="", description="shared secret required with every request; if unset, none")
     metrics_from: Networks = Field(
-        ("127.0.0.0/8", "::1"),
+        default=("127.0.0.0/8", "::1"),
         description="addresses or networks that may read `/metrics` without the token, comma-separated",
     )
     engine: Literal["local", "ray"] = Field(
-        "local",
+        default="local",
         description="where the model runs: `local` (in this process) or `ray` "
         "(Ray Serve, at `RAY_ADDRESS` if that is set)",
     )
     replicas: Span = Field(
-        (1, 1),
+        default=(1, 1),
         description="number of model replicas on Ray: fixed, such as `2`, or a range, such as `1-8`, "
         "that follows the load",
         json_schema_extra={"shown": "1"},
     )
-    log_names: int = Field(0, ge=0, le=1, description="`1` logs the names of uploaded files")
+    log_names: int = Field(default=0, ge=0, le=1, description="`1` logs the names of uploaded files")
 
     @classmethod
     def settings_customise_sources(

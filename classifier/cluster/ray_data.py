@@ -42,7 +42,9 @@ class Streaming:
             for row in self._stream(files).iter_rows():
                 predictions = tuple(Prediction(**best) for best in json.loads(row["predictions"]))
                 path = Path(row["file"])
-                yield answered(path, predictions, self._model.threshold) if predictions else Row(path, error=row["error"])
+                yield (
+                    answered(path, predictions, self._model.threshold) if predictions else Row(path, error=row["error"])
+                )
         finally:
             leave()
 

@@ -22,7 +22,7 @@ from classifier.serving.admission import Full
 from classifier.text import one_line
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
-os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a cluster starts in `connect`, not when one that ended is called
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a cluster starts in `connect`, not by calling one that ended
 if not os.environ.get("RAY_ADDRESS"):
     # Despite its name, this makes Ray listen on the loopback interface only. Ray reads it when imported.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -206,4 +206,4 @@ def wait_until_running(name: str) -> None:
             serve.delete(name)
             raise failure(message)
         time.sleep(0.2)
-    raise StartupError(f"The replicas were not running after {START_S} s; `serve status` shows what they are waiting for.")
+    raise StartupError(f"The replicas were not running after {START_S} s; `serve status` shows what they wait for.")

@@ -149,7 +149,7 @@ class RemoteEngine:
         return self._closed.is_set() or self._clock() - self._heard < SILENT_S
 
     def close(self) -> None:
-        """Wait for the answers that are due, accept no more, and leave the cluster, or end it if it was started here."""
+        """Wait for the answers that are due, accept no more, and leave the cluster; end it if it was started here."""
         self._closed.set()
         with self._changed:
             self._changed.wait_for(lambda: not self._in_flight, self._limits.timeout_s)

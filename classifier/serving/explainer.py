@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from classifier.contract import Explanation
 from classifier.serving.admission import MAX_EXPLANATIONS, Places, user_facing_errors
@@ -15,7 +15,8 @@ from classifier.serving.batching import Batcher
 KEPT = 256  # explanations that are remembered, of a few kB each
 
 
-class ExplanationRequest(NamedTuple):
+@dataclass(frozen=True)
+class ExplanationRequest:
     file: bytes
     index: int
     deadline: float

@@ -18,6 +18,7 @@ from support.ray_cluster import needs_ray, rays_warnings, started_cluster
 from classifier.cli import main
 from classifier.cluster.ray_data import Predictor, Streaming, decode
 from classifier.errors import DataError, StartupError
+from classifier.options import Limits
 from classifier.photos.files import find
 from classifier.prediction import bulk, parts
 from classifier.prediction.formats import FORMATS, columns
@@ -34,7 +35,6 @@ from types import SimpleNamespace
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from support.models import ToyModel
 class Telling(ToyModel):
-    resize = None
     def __call__(self, images):
         print(len(images), flush=True)
         return super().__call__(images)
@@ -48,7 +48,7 @@ sys.exit(cli.main(["predict", "--top", "2", *sys.argv[1:]]))
 
 @pytest.fixture
 def engine():
-    engine = LocalEngine(ToyModel(), top=2)
+    engine = LocalEngine(ToyModel(), Limits(top=2))
     yield engine
     engine.close()
 
@@ -288,7 +288,7 @@ def test_without_ray_the_way_to_it_is_told(capsys, photos, tmp_path, monkeypatch
 def test_ray_data_gives_the_same_rows_and_goes_on_too(run, photos, tmp_path):
     started_cluster()
     files = find([photos])
-    streamed = bulk.Run(Streaming(ToyModel, ToyModel.size, top=2).rows, 2, {"model": "toy"})
+    streamed = bulk.Run(Streaming(ToyModel, ToyModel.info, Limits(top=2)).rows, 2, {"model": "toy"})
     assert run().into(tmp_path / "here", files) == 3
     assert run().into(tmp_path / "there", files[:100]) == 0
     assert streamed.into(tmp_path / "there", files) == 3
@@ -303,9 +303,9 @@ def lines(output):
 def test_what_the_actors_do_is_what_the_engine_does(engine, photos):
     """Without Ray: the two steps, one after the other."""
     files = [str(path) for path in find([photos])[:20]]
-    decoded = [decode({"file": file}, ToyModel.size, "crop") for file in files]
+    decoded = [decode({"file": file}, ToyModel.info.size, "crop", 50) for file in files]
     batch = {name: np.array([row[name] for row in decoded]) for name in decoded[0]}
-    done = Predictor(ToyModel, 2)(batch)
+    done = Predictor(ToyModel, Limits(top=2))(batch)
     for row, file, predictions, error in zip(
         rows_of(engine, files), done["file"], done["predictions"], done["error"], strict=True
     ):

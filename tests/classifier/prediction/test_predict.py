@@ -11,6 +11,7 @@ from support.models import ToyModel
 from support.pictures import picture
 
 from classifier.errors import DataError
+from classifier.options import Limits
 from classifier.photos.files import find
 from classifier.prediction import bulk
 from classifier.prediction.output import run
@@ -20,7 +21,7 @@ from classifier.serving.engine import LocalEngine
 
 @pytest.fixture
 def engine():
-    engine = LocalEngine(ToyModel(), top=2)
+    engine = LocalEngine(ToyModel(), Limits(top=2))
     yield engine
     engine.close()
 

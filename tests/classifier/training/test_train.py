@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from support.loading import load
 from support.needs import SHARED, needs_shared
 
 from classifier import cli
@@ -20,8 +21,7 @@ from classifier.contract import Label
 from classifier.dataset import reading
 from classifier.dataset.split import split
 from classifier.errors import DataError, StartupError
-from classifier.models import folder, loading, weights
-from classifier.options import ModelOptions
+from classifier.models import folder, weights
 from classifier.photos import decode
 from classifier.photos.fit import to_pixels
 from classifier.training import fit, record, transfer
@@ -598,6 +598,6 @@ def test_real_flowers_are_learned(tmp_path):
     metrics = train(SHARED / "flowers", tmp_path / "flowers", options)
     assert metrics["photos"] >= 70
     assert metrics["accuracy"] >= 0.78
-    ours = loading.load(ModelOptions(model=str(tmp_path / "flowers"))).info
-    assert ours.labels == [Label("", path.name) for path in sorted((SHARED / "flowers").iterdir())]
-    assert (ours.size, ours.resize) == ((224, 224), "crop")
+    ours = load(tmp_path / "flowers")
+    assert ours.info.labels == [Label("", path.name) for path in sorted((SHARED / "flowers").iterdir())]
+    assert (ours.info.size, ours.info.resize) == ((224, 224), "crop")
