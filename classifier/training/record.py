@@ -15,7 +15,7 @@ from classifier.evaluation import metrics, report
 from classifier.models import folder
 from classifier.models.model import Model
 from classifier.photos import decode, fit
-from classifier.text import percent
+from classifier.text import percent, quantity
 from classifier.training.fit import History
 from classifier.training.options import Options
 
@@ -76,7 +76,7 @@ def facts(trained: Trained) -> dict[str, str]:
     return {
         "Recipe": f"{options.recipe}, {start}",
         "Photos": ", ".join(f"{len(indices)} {part}" for part, indices in trained.parts.items()),
-        "Left out": f"{len(photos.rejected)} files that could not be read or were copies",
+        "Left out": f"{quantity(len(photos.rejected), 'file')} that could not be read or were copies",
         "Input": f"{options.image_size} x {options.image_size} pixels, {colours}, {options.resize}",
         "Augmentation": ", ".join(options.augment) or "none",
         "Epochs": f"{len(trained.history['loss'])}, seed {options.seed}",
