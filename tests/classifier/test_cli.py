@@ -130,14 +130,13 @@ def test_a_path_that_is_not_there_is_told_before_a_model_is_loaded(capsys, tmp_p
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 @pytest.mark.tensorflow
 def test_without_the_extra_the_way_to_it_is_told(capsys, monkeypatch, tmp_path, command, missing):
-    import classifier.training
-
     for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    for name in [name for name in sys.modules if name.startswith("classifier.training.")]:
-        monkeypatch.delitem(sys.modules, name)  # imported anew
-        monkeypatch.delattr(classifier.training, name.rpartition(".")[2])
+    for name in [name for name in sys.modules if name.startswith(("classifier.training.", "classifier.evaluation."))]:
+        package, _, module = name.rpartition(".")
+        monkeypatch.delattr(sys.modules[package], module)
+        monkeypatch.delitem(sys.modules, name)  # so that the command imports it again
     arguments = ["train", tmp_path, "-o", tmp_path / "model"] if command == "train" else [command, tmp_path, tmp_path]
     code, out, err = called(capsys, *arguments)
     assert (code, out) == (1, "")
