@@ -255,7 +255,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / mine).write_text("mine")
-    with pytest.raises(StartupError, match=r"is not a model folder; it is left alone"), folder.replaced(tmp_path / "mine"):
+    with pytest.raises(StartupError, match="not a model folder; it is left alone"), folder.replaced(tmp_path / "mine"):
         pytest.fail("not to be begun")
     assert names(tmp_path) == ["mine"]
     assert (tmp_path / "mine" / mine).read_text() == "mine"
