@@ -9,7 +9,7 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo ,gpu)
 SERVE := $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install test lint bench screenshots examples lighthouse audit constraints clean
+.PHONY: help run demo install test lint bench settings screenshots examples lighthouse audit constraints clean
 
 help:  ## list what make can do
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ lint: .venv/installed-dev  ## ruff and mypy
 bench: install bench/.venv/installed  ## measure the site: what it adds to the bare model, and beside its peers
 	$(BIN)/python bench/overhead.py
 	bench/.venv/bin/python bench/compare.py
+
+settings: .venv/installed  ## write the table of settings in docs/configuration.md
+	$(BIN)/python scripts/settings_table.py
 
 screenshots: .venv/installed-dev  ## take the pictures in docs/images again
 	$(BIN)/python scripts/screenshot.py

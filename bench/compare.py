@@ -169,10 +169,11 @@ def wait_for_answer(system: System, process: subprocess.Popen[bytes], photo: byt
 
 
 def bare_engine(weights: Path, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+    from classifier.models import load
+    from classifier.options import ModelOptions, build
 
-    from classifier.models import loading
-
-    return loading.load("vgg16", str(weights), weights.with_name("labels.json"), precision)
+    given = {"model": "vgg16", "weights": str(weights), "labels": weights.with_name("labels.json")}
+    return load(build(ModelOptions, given | {"precision": precision}))
 
 
 def bare_rate(model: Callable[[np.ndarray], np.ndarray], batch: int, count: int) -> float:

@@ -4,7 +4,7 @@
 
 A request takes a core of a web machine, then waits in the shorter queue of two replicas, as Ray Serve's router has it;
 a replica that is free runs all that waits there as one batch (`classifier/batching.py`), and what could not be answered
-within 5 s is refused before it is read (`Engine.check_room`). Times are in seconds.
+within 5 s is refused before it is read (`Engine.admit`). Times are in seconds.
 """
 
 import heapq

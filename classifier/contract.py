@@ -1,6 +1,6 @@
-"""What the engine is given and what it gives."""
+"""The interface between the engine and everything around it: what it is given and what it returns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -11,7 +11,7 @@ from classifier.errors import ClassifierError
 
 
 class Label(NamedTuple):
-    """One class: its WordNet id ("" where it has none) and its name as `decode_predictions` spells it."""
+    """One class: its WordNet ID ("" if it has none) and its name as `decode_predictions` spells it."""
 
     wnid: str
     name: str
@@ -20,50 +20,43 @@ class Label(NamedTuple):
 Resize = Literal["crop", "stretch"]
 
 
-class Facts(Protocol):
-    """What is told of a model, wherever it runs."""
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model's properties, wherever it runs."""
+
+    name: str
+    labels: list[Label]
+    size: tuple[int, int]  # of its input: (height, width)
+    resize: Resize  # how photos get to that size
+    device: str
+    precision: str
+    is_random: bool
+    threshold: float  # below this top probability the answer is "not sure"; 0 if it is always sure
+
+
+class ServedModel(Protocol):
+    """A model as the engine needs it; `classifier.models.model.Model` is the real one."""
 
     @property
-    def name(self) -> str: ...
-
-    @property
-    def labels(self) -> list[Label]: ...
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Of the images it looks at: (height, width)."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def is_random(self) -> bool: ...
-
-    @property
-    def threshold(self) -> float:
-        """Under this top probability the answer is "not sure"; 0 for none."""
-
-
-class ServedModel(Facts, Protocol):
-    """What the engine needs of a model; `classifier.models.model.Model` is the real one."""
+    def info(self) -> ModelInfo: ...
 
     @property
     def largest_run(self) -> int:
-        """How many images it runs best at once; more take as much longer."""
+        """How many images it runs best at once; more take proportionally longer."""
 
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
-        """uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
+        """Return float32 probabilities (n, classes) of uint8 images (n, h, w, 3)."""
 
     def explain(self, image: np.ndarray, index: int, /) -> np.ndarray:
-        """uint8 (h, w, 3) and a class -> float32 (rows, columns), 0 to 1. Raises NotExplainable."""
+        """Return a class' heat map, float32 (rows, columns) from 0 to 1, in a uint8 image (h, w, 3).
+
+        Raises NotExplainable.
+        """
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class and how probable it is, 0 to 1; `label` as `decode_predictions` spells it."""
+    """One class and its probability, 0 to 1; `label` as `decode_predictions` spells it."""
 
     index: int
     wnid: str
@@ -73,7 +66,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Stages:
-    """Where an answer's time went, in seconds, and with how many photos it was run."""
+    """The time each stage of an answer took, in seconds, and the size of the batch it was run in."""
 
     decode: float
     wait: float
@@ -83,7 +76,7 @@ class Stages:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a photo shows, most probable first, the photo as we show it (JPEG), and how long that took."""
+    """The most probable classes of a photo, best first, its preview (JPEG), and the time it took."""
 
     predictions: tuple[Prediction, ...]
     preview: bytes
@@ -94,7 +87,7 @@ class Answer:
 @dataclass(frozen=True)
 class Explanation:
     """Where a class was seen: `heat`, float32 (rows, columns) from 0 to 1, covers the `box` (left, upper, right, lower)
-    of the picture of `size` (width, height), which is what the model looked at."""
+    of the picture of `size` (width, height), which is the part that the model looked at."""
 
     heat: np.ndarray
     box: tuple[float, float, float, float]
@@ -102,25 +95,31 @@ class Explanation:
 
 
 class Engine(Protocol):
-    """What the web needs of an engine; `classifier.serving.engine.Engine` is the local one."""
+    """An engine as the web needs it; `classifier.serving.engine.LocalEngine` is the local one."""
 
     @property
-    def model(self) -> Facts: ...
+    def model(self) -> ModelInfo: ...
 
-    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]: ...
+    def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
+        """Answer encoded photos, in order; the error of a photo that cannot be answered takes its place."""
 
-    def classify_pixels(
-        self, pixels: Sequence[np.ndarray], top: int | None = None
-    ) -> list[Answer | ClassifierError]: ...
+    def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
+        """Answer images that have the model's size already, uint8 (h, w, 3)."""
 
-    def explain(self, file: bytes, index: int) -> Explanation: ...
+    def explain(self, read: Callable[[], bytes], index: int) -> Explanation:
+        """Show where a class is in a photo, which is read only if there is room for another explanation.
 
-    def check_room(self) -> None: ...
+        Raises Unavailable, NotExplainable, or the error of the photo or of `read`.
+        """
 
-    def expect(self) -> AbstractContextManager[None]: ...
+    def admit(self) -> AbstractContextManager[None]:
+        """Admit an upload and announce it while it is read: a batch may wait for it. Raises Unavailable at once."""
 
-    def waiting(self) -> int: ...
+    def waiting(self) -> int:
+        """Return how many photos are waiting."""
 
-    def is_alive(self) -> bool: ...
+    def is_alive(self) -> bool:
+        """Return False if the model no longer responds, so that this process must be replaced."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Answer what was accepted and accept no more."""

@@ -26,7 +26,7 @@ def make_client(settings: Settings):
 
     def make(**changes: Any) -> FlaskClient:
         chosen = Settings(**{**vars(settings), **changes})
-        engine = LocalEngine(ToyModel(), resize=chosen.resize, top=chosen.top, max_megapixels=chosen.max_megapixels)
+        engine = LocalEngine(ToyModel(resize=chosen.resize), chosen.limits)
         return create_app(engine, chosen, KeptResults(chosen.uploads, chosen.keep_hours, chosen.keep_mb)).test_client()
 
     return make

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from classifier.contract import Facts
+from classifier.contract import ModelInfo
 from web.api.open_inference import HEADER_LENGTH, IMAGES, VERSION
 from web.openapi_schemas import COUNT, ID, IMAGE, STRING, Schema, listed, record, ref, schemas
 from web.pages.examples import examples_of
@@ -24,7 +24,7 @@ ASKING = (413, 415, 422, 429, 503)  # what can be wrong with photos, and with as
 BUSY = (503,)
 
 
-def document(model: Facts, settings: Settings, root: str) -> Schema:
+def document(model: ModelInfo, settings: Settings, root: str) -> Schema:
     """The OpenAPI document of the site with this model, served below `root` ("" or "/prefix")."""
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}, "basic": {"type": "http", "scheme": "basic"}}
     return {
@@ -107,7 +107,7 @@ def health() -> Schema:
     }
 
 
-def protocol(model: Facts) -> Schema:
+def protocol(model: ModelInfo) -> Schema:
     """The Open Inference Protocol v2, with and without the version of the model."""
 
     def get(id: str, summary: str, schema: str, *statuses: int, parameters: list[Schema] | None = None) -> Schema:
@@ -139,7 +139,7 @@ def infer(id: str, parameters: list[Schema]) -> Schema:
     return operation(id, "Classify images or pixels", {"200": answered}, known, [*parameters, length], body)
 
 
-def task(model: Facts) -> Schema:
+def task(model: ModelInfo) -> Schema:
     images = {media: {"schema": IMAGE} for media in ("image/*", BYTES)}
     example = {"inputs": RED_PIXEL, "parameters": {"top_k": 3}}
     asked = {"schema": ref("ImageClassificationInput"), "example": example}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from classifier.contract import Facts
+from classifier.contract import ModelInfo
 from web.api.open_inference import IMAGES, OUTPUTS, PIXELS, VERSION
 
 Schema = dict[str, Any]
@@ -36,7 +36,7 @@ def listed(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": items, **more}
 
 
-def schemas(model: Facts, max_files: int) -> dict[str, Schema]:
+def schemas(model: ModelInfo, max_files: int) -> dict[str, Schema]:
     """All of them, by name."""
     return site(len(model.labels)) | protocol(model, max_files) | task()
 
@@ -76,7 +76,7 @@ def site(classes: int) -> dict[str, Schema]:
     }
 
 
-def protocol(model: Facts, max_files: int) -> dict[str, Schema]:
+def protocol(model: ModelInfo, max_files: int) -> dict[str, Schema]:
     """The Open Inference Protocol v2."""
     datatype = {"enum": ["BYTES", "UINT8", *(output.datatype for output in OUTPUTS.values())]}
     shape = listed({"type": "integer", "minimum": -1})

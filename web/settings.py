@@ -1,181 +1,175 @@
-"""Every setting in one table: name, default, one line of help. Read from the environment, once."""
+"""All settings of the site: its own, the model's options and the engine's limits. Read from the environment, once."""
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from limits import parse_many
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from classifier.errors import StartupError
+from classifier.options import ENV_PREFIX, AbsolutePath, Limits, ModelOptions, build, select, shown_default, suggestion
 
-PREFIX = "CLASSIFIER_"
 ROOT = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
 
 
-def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
-    def parse(text: str) -> int | float:
-        value = kind(text)
-        if not low <= value <= high:
-            raise ValueError
+def parse_place(value: Any) -> Any:
+    return Path(value).absolute() if isinstance(value, str) and "://" not in value else value
+
+
+def parse_list(value: Any) -> Any:
+    """Split names with commas between them."""
+    return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
+
+
+def parse_networks(value: Any) -> Any:
+    names = parse_list(value)
+    try:
+        for name in names:
+            ip_network(name)
+    except ValueError as exc:
+        raise ValueError("addresses or networks with commas between them") from exc
+    return names
+
+
+def parse_rate(value: str) -> str:
+    try:
+        if value:
+            parse_many(value)
+    except ValueError as exc:
+        raise ValueError("a rate, such as 60/minute or 5/second") from exc
+    return value
+
+
+def parse_span(value: Any) -> Any:
+    """Read "2" as (2, 2) and "1-8" as (1, 8)."""
+    if not isinstance(value, str):
         return value
-
-    parse.__doc__ = f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"
-    return parse
-
-
-def choice(*options: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in options:
-            raise ValueError
-        return text
-
-    parse.__doc__ = " or ".join(options)
-    return parse
-
-
-def text(value: str) -> str:
-    """some text"""
-    return value
-
-
-def path(value: str) -> Path:
-    """a path"""
-    return Path(value).absolute()
-
-
-def place(value: str) -> Path | str:
-    """a folder, or an address such as s3://bucket/prefix"""
-    return value if "://" in value else path(value)
-
-
-def listed(value: str) -> tuple[str, ...]:
-    """names with commas between them"""
-    return tuple(name for part in value.split(",") if (name := part.strip()))
-
-
-def networks(value: str) -> tuple[str, ...]:
-    """addresses or networks with commas between them"""
-    for name in listed(value):
-        ip_network(name)
-    return listed(value)
-
-
-def rate(value: str) -> str:
-    """a rate, such as 60/minute or 5/second"""
-    parse_many(value)
-    return value
-
-
-def span(value: str) -> tuple[int, int]:
-    """a whole number from 1, such as 2, or from one to another, such as 1-8"""
     low, _, high = value.partition("-")
-    few, many = int(low), int(high or low)
+    try:
+        few, many = int(low), int(high or low)
+    except ValueError:
+        few = many = 0
     if not 1 <= few <= many:
-        raise ValueError
+        raise ValueError("a whole number from 1, such as 2, or from one to another, such as 1-8")
     return few, many
 
 
-def setting(default: Any, parse: Callable[[str], Any], help: str, shown: str | None = None) -> Any:
-    """A row of the table; `shown` is the default as the README writes it."""
-    return field(default=default, metadata={"parse": parse, "help": help, "shown": shown or str(default)})
+Place = Annotated[Path | str, BeforeValidator(parse_place)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_networks)]
+Rate = Annotated[str, BeforeValidator(parse_rate)]
+Span = Annotated[tuple[int, int], NoDecode, BeforeValidator(parse_span)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Each field is `CLASSIFIER_<NAME>` in the environment; an empty variable counts as unset."""
+class Settings(Limits, ModelOptions, BaseSettings):
+    """Each field is `CLASSIFIER_<NAME>` in the environment; an empty variable counts as unset.
 
-    model: str = setting("vgg16", text, "a keras.applications model: `vgg16`, `mobilenet_v2`, ..., or a model folder")
-    weights: str = setting(
-        "imagenet", text, "`imagenet` (downloaded once), a weights file, or `random` (answers mean nothing)"
+    Called directly, it reads no environment: what is not given has its default.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description='below this probability the site answers "not sure"; if unset, the model folder\'s own',
     )
-    labels: Path | None = setting(None, path, "a class-index JSON file; unset: the one Keras caches", shown="unset")
-    precision: Literal["float32", "bfloat16", "float16", "auto"] = setting(
-        "float32",
-        choice("float32", "bfloat16", "float16", "auto"),
-        "what the model computes in; `auto`: float16 on a GPU, else float32",
+    fallback: AbsolutePath | None = Field(
+        default=None,
+        description="model folder to serve if the weights cannot be downloaded; trained on drawn pictures if missing",
     )
-    resize: Literal["crop", "stretch"] = setting(
-        "crop", choice("crop", "stretch"), "`crop`: the centre, bicubic; `stretch`: as Keras' `load_img`, nearest"
+    notice: str = Field(default="", description="line displayed at the top of every page")
+    max_upload_mb: int = Field(default=20, ge=1, le=1024, description="maximum size of a request, in MiB")
+    max_files: int = Field(default=16, ge=1, le=1000, description="maximum number of photos in a request")
+    uploads: Place = Field(
+        default=ROOT / "uploads",
+        description="where results are kept: a folder, or a store that several machines share, `s3://bucket/prefix`",
+        json_schema_extra={"shown": "uploads"},
     )
-    top: int = setting(5, number(int, 1, 1000), "how many classes an answer lists")
-    threshold: float | None = setting(
-        None,
-        number(float, 0, 1),
-        'under this probability the answer is "not sure"; unset: the model folder\'s own',
-        "unset",
+    keep_hours: float = Field(
+        default=24, ge=0, le=1e6, description="how long results are kept, in hours; `0` stores nothing"
     )
-    fallback: Path | None = setting(
-        None, path, "a model folder, made if need be, that answers when weights cannot be downloaded", "unset"
+    keep_mb: int = Field(
+        default=1024, ge=1, le=10**9, description="storage limit for results, in MiB; the oldest are deleted first"
     )
-    notice: str = setting("", text, "a line on top of every page", shown="unset")
-    max_upload_mb: int = setting(20, number(int, 1, 1024), "how large one request may be, in MiB")
-    max_files: int = setting(16, number(int, 1, 1000), "how many photos one request may hold")
-    max_megapixels: float = setting(50, number(float, 0.1, 1000), "how many pixels a photo may have, in millions")
-    max_batch: int = setting(32, number(int, 1, 1024), "most photos the model is given at once (on a CPU 16)")
-    max_wait_ms: float = setting(100, number(float, 0, 1000), "how long a photo waits for others on their way, at most")
-    max_waiting: int = setting(256, number(int, 1, 100_000), "how many photos may wait; beyond, 503 at once")
-    timeout_s: float = setting(30, number(float, 0.1, 3600), "the deadline of one answer, in seconds")
-    uploads: Path | str = setting(
-        ROOT / "uploads",
-        place,
-        "where answered photos are kept: a folder, or what several machines share, `s3://bucket/prefix`",
-        shown="uploads",
+    proxies: int = Field(default=0, ge=0, le=10, description="number of trusted reverse proxies in front of the site")
+    trusted_hosts: Names = Field(
+        default=(),
+        description="host names the site answers to, comma-separated; "
+        "`.example.org` includes subdomains; if unset, any",
     )
-    keep_hours: float = setting(24, number(float, 0, 1e6), "how long they are kept; `0` writes nothing")
-    keep_mb: int = setting(1024, number(int, 1, 10**9), "how much is kept, in MiB; the oldest go first")
-    proxies: int = setting(0, number(int, 0, 10), "how many reverse proxies stand before the site and are trusted")
-    trusted_hosts: tuple[str, ...] = setting(
-        (), listed, "the host names that the site answers to, `.example.org` with all below it; unset: any", "unset"
+    rate: Rate = Field(default="", description="rate limit per client, such as `60/minute`; if unset, none")
+    rate_storage: str = Field(
+        default="memory://", description="where rates are counted: in each process, or `redis://...` for all"
     )
-    rate: str = setting("", rate, "how often one client may ask for an answer: `60/minute`; unset: any", shown="unset")
-    rate_storage: str = setting(
-        "memory://", text, "where asking is counted: in each process, or `redis://...` for all", shown="memory://"
+    token: str = Field(default="", description="shared secret required with every request; if unset, none")
+    metrics_from: Networks = Field(
+        default=("127.0.0.0/8", "::1"),
+        description="addresses or networks that may read `/metrics` without the token, comma-separated",
     )
-    token: str = setting("", text, "a secret that every request has to bring along; unset: none", shown="unset")
-    metrics_from: tuple[str, ...] = setting(
-        ("127.0.0.0/8", "::1"), networks, "who may read `/metrics` without the token", "127.0.0.0/8,::1"
+    engine: Literal["local", "ray"] = Field(
+        default="local",
+        description="where the model runs: `local` (in this process) or `ray` "
+        "(Ray Serve, at `RAY_ADDRESS` if that is set)",
     )
-    engine: Literal["local", "ray"] = setting(
-        "local",
-        choice("local", "ray"),
-        "where the model runs: `local`, in this process; `ray`, on Ray Serve, at `RAY_ADDRESS` if that is set",
+    replicas: Span = Field(
+        default=(1, 1),
+        description="number of model replicas on Ray: fixed, such as `2`, or a range, such as `1-8`, "
+        "that follows the load",
+        json_schema_extra={"shown": "1"},
     )
-    replicas: tuple[int, int] = setting(
-        (1, 1), span, "how many copies of the model `ray` runs: `2`, or `1-8` as the load wants", "1"
-    )
-    log_names: int = setting(0, number(int, 0, 1), "`1`: the log has the names of the sent files")
+    log_names: int = Field(default=0, ge=0, le=1, description="`1` logs the names of uploaded files")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # `from_environ` is the only way in for the environment
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings; an unknown name is warned about.
+        """Read the settings and warn about unknown names. Raises StartupError for a value that is not allowed."""
+        for name in environ.keys() - variables(cls):
+            if name.startswith(ENV_PREFIX):
+                log.warning("%s is no setting%s; it is ignored.", name, suggestion(name, variables(cls)))
+        return cls.parse_environ(environ)
 
-        Raises StartupError for a value that does not parse.
-        """
-        names = {PREFIX + row.name.upper(): row for row in fields(cls)}
-        for name in environ.keys() - names.keys():
-            if name.startswith(PREFIX):
-                log.warning("%s is no setting%s; it is ignored.", name, suggestion(name, names))
-        given = {
-            row.name: parsed(name, row.metadata["parse"], environ[name])
-            for name, row in names.items()
-            if environ.get(name)
-        }
-        return cls(**given)
+    @classmethod
+    def parse_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings. Raises StartupError for a value that is not allowed."""
+        source = EnvSettingsSource(cls)
+        source.env_vars = {name.lower(): environ[name] for name in variables(cls) if environ.get(name)}
+        return build(cls, source())
+
+    @property
+    def model_options(self) -> ModelOptions:
+        return select(ModelOptions, self)
+
+    @property
+    def limits(self) -> Limits:
+        return select(Limits, self)
 
 
-def parsed(name: str, parse: Callable[[str], Any], value: str) -> Any:
-    try:
-        return parse(value)
-    except ValueError as exc:
-        raise StartupError(f"{name} must be {parse.__doc__}, not {value!r}.") from exc
+def variables(settings: type[Settings]) -> list[str]:
+    """Return the name of every setting's environment variable."""
+    return [ENV_PREFIX + name.upper() for name in settings.model_fields]
 
 
-def suggestion(name: str, names: Mapping[str, Any]) -> str:
-    close = get_close_matches(name, names, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def table() -> str:
+    """Return the settings as the Markdown table of docs/configuration.md."""
+    rows = [
+        f"| `{ENV_PREFIX}{name.upper()}` | `{shown_default(field)}` | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| name | default | meaning |", "| --- | --- | --- |", *rows])

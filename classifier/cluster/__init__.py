@@ -4,7 +4,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Ray Serve configurations of earlier releases name `classifier.cluster:app`, which is in `ray_serve` now."""
+    """Find `app`: Ray Serve configurations of earlier releases name `classifier.cluster:app`."""
     if name == "app":
         from classifier.cluster.ray_serve import app
 

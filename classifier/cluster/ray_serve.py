@@ -1,4 +1,4 @@
-"""Replicas on Ray Serve: joins or starts a cluster, deploys the model there, asks it. The only file that imports Ray.
+"""Replicas on Ray Serve: join or start a cluster, deploy the model there, call it. The only file that imports Ray.
 
 Importing it raises StartupError where Ray is not installed.
 """
@@ -13,19 +13,20 @@ from functools import partial
 from typing import Any, cast
 
 from classifier.cluster.remote_engine import ReplicaLost
-from classifier.cluster.replica import BATCHES_AT_HAND, RemoteModel, Replica, failure
-from classifier.contract import ServedModel
+from classifier.cluster.replica import BATCHES_AT_HAND, Replica, failure
+from classifier.contract import ModelInfo, ServedModel
 from classifier.errors import StartupError
 from classifier.models import load
+from classifier.options import Limits, ModelOptions, build
 from classifier.serving.admission import Full
 from classifier.text import one_line
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a cluster starts in `connect`, not when one that ended is asked
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a cluster starts in `connect`, not by calling one that ended
 if not os.environ.get("RAY_ADDRESS"):
-    # With this, whose name is about other things, Ray listens on the loopback only. It is read when Ray is imported.
+    # Despite its name, this makes Ray listen on the loopback interface only. Ray reads it when imported.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # not 15: people wait for these
+    os.environ.setdefault("RAY_worker_niceness", "0")  # not 15: people are waiting for these
 try:
     import ray
     from ray import serve
@@ -33,29 +34,34 @@ try:
     from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 except ImportError as exc:
     raise StartupError(
-        "Ray is asked for and not installed; install it with: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
+        "Ray is required but not installed; install it with: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
     ) from exc
 
 APP = "classifier"
 MODEL = "model"  # the name of its one deployment
-OBJECTS_MB = 512  # of shared memory for photos on their way, in a cluster of ours; beyond, they go to disk
+OBJECTS_MB = 512  # of shared memory for photos on their way, in a cluster started here; beyond that, they spill to disk
 START_S = 900  # with the download of weights
-HEALTH_S = 2  # between two looks at a replica: so soon is one that died replaced
+HEALTH_S = 2  # between two health checks of a replica: how soon a dead one is replaced
 GONE = (RayActorError, ObjectLostError, NodeDiedError, DeploymentUnavailableError)
 
 
 class ServeReplicas:
-    """The replicas of the application `name`: those that are there, or else new ones, started with `options`."""
+    """The replicas of the application `name`: those that run already, otherwise new ones."""
 
     def __init__(
-        self, load: Callable[[], ServedModel], *, name: str = APP, replicas: tuple[int, int] = (1, 1), **options: Any
+        self,
+        load: Callable[[], ServedModel],
+        limits: Limits = Limits(),
+        *,
+        replicas: tuple[int, int],
+        name: str = APP,
     ) -> None:
         self._name = name
         self._leave = connect(replicas[1])
         try:
             serve.start(proxy_location="Disabled")
             if not is_deployed(name):
-                deploy(application(load, replicas=replicas, num_gpus=gpus_for(replicas[1]), **options), name)
+                deploy(application(load, limits, replicas=replicas, num_gpus=gpus_for(replicas[1])), name)
             wait_until_running(name)
         except Exception as exc:
             self._leave()
@@ -64,26 +70,26 @@ class ServeReplicas:
             raise StartupError(f"The Ray cluster failed at the start: {one_line(exc)}.") from exc
         self._handle = serve.get_app_handle(name)
 
-    def facts(self) -> RemoteModel:
-        return cast(RemoteModel, self.ask("facts").result(START_S))
+    def info(self) -> ModelInfo:
+        return cast(ModelInfo, self.ask("info").result(START_S))
 
     def ask(self, method: str, *args: Any) -> "ServeReply":
         return ServeReply(getattr(self._handle, method).remote(*args))
 
     def running(self) -> int:
-        # Without a cluster, at the end, Serve would start one of its own to ask.
+        # Without a cluster, as at the end, Serve would start one of its own to ask.
         app = serve.status().applications.get(self._name) if ray.is_initialized() else None
         deployment = app.deployments.get(MODEL) if app else None
         states = deployment.replica_states.items() if deployment else ()
         return sum(count for state, count in states if state == "RUNNING")
 
     def close(self) -> None:
-        """Leave a cluster that was there before, with its replicas, for others; end one of ours."""
+        """Leave a cluster that was there before, with its replicas; end one that was started here."""
         self._leave()
 
 
 class ServeReply:
-    """What a replica will say, with Ray's errors as ours."""
+    """A replica's pending reply, with Ray's errors turned into those that `remote_engine` knows."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
@@ -101,7 +107,7 @@ class ServeReply:
 
 
 def connect(cpus: int) -> Callable[[], None]:
-    """Join the cluster at RAY_ADDRESS, or start one for this process alone. Gives what undoes that.
+    """Join the cluster at RAY_ADDRESS, or start one for this process alone; returns the function that undoes it.
 
     Raises StartupError.
     """
@@ -127,7 +133,7 @@ def connect(cpus: int) -> Callable[[], None]:
 
 @contextmanager
 def same_sigterm() -> Iterator[None]:
-    """Ray takes SIGTERM for itself; gunicorn needs it to let a worker answer what it has accepted."""
+    """Keep the handler of SIGTERM, which Ray replaces; gunicorn needs it for a graceful shutdown."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -137,41 +143,43 @@ def same_sigterm() -> Iterator[None]:
 
 
 def app(args: dict[str, Any]) -> serve.Application:
-    """What deploy/ray-serve.yaml names; `args` are settings by their lower-case names."""
-    of_model = {key: args[key] for key in ("weights", "labels", "precision") if key in args}
-    options = {key: value for key, value in args.items() if key not in (*of_model, "model")}
-    return application(partial(load, args["model"], **of_model), **options)
+    """Return what deploy/ray-serve.yaml names; `args` are settings by their lower-case names. Raises StartupError."""
+    of_model = {key: value for key, value in args.items() if key in ModelOptions.model_fields}
+    others = {key: value for key, value in args.items() if key not in of_model}
+    one_until_scaled = (1, 1)  # by `deployments` in the same file
+    loads = partial(load, build(ModelOptions, of_model))
+    return application(loads, build(Limits, others), replicas=one_until_scaled)
 
 
 def application(
     load: Callable[[], ServedModel],
+    limits: Limits = Limits(),
     *,
-    replicas: tuple[int, int] = (1, 1),
-    max_batch: int = 32,
-    max_waiting: int = 256,
-    timeout_s: float = 30,
+    replicas: tuple[int, int],
     num_gpus: float = 0,
-    **options: Any,
 ) -> serve.Application:
-    """`few` to `many` replicas, each with its own model; with more than half a batch in hand, another is wanted."""
+    """Deploy between `replicas[0]` and `replicas[1]` replicas, each with its own model, as the load requires.
+
+    Another one starts when those that run have more than half a batch each.
+    """
     few, many = replicas
-    scale = {"min_replicas": few, "max_replicas": many, "target_ongoing_requests": max(1, max_batch // 2)}
+    scale = {"min_replicas": few, "max_replicas": many, "target_ongoing_requests": max(1, limits.max_batch // 2)}
     deployment = serve.deployment(
         name=MODEL,
-        max_ongoing_requests=BATCHES_AT_HAND * max_batch,
-        max_queued_requests=max_waiting,
+        max_ongoing_requests=BATCHES_AT_HAND * limits.max_batch,
+        max_queued_requests=limits.max_waiting,
         health_check_period_s=HEALTH_S,
-        graceful_shutdown_timeout_s=timeout_s,
+        graceful_shutdown_timeout_s=limits.timeout_s,
         max_constructor_retry_count=2,
         ray_actor_options={"num_cpus": 1, "num_gpus": num_gpus},
         logging_config={"enable_access_log": False},
         **({"num_replicas": few} if few == many else {"autoscaling_config": scale}),
     )(Replica)
-    return deployment.bind(load, max_batch=max_batch, max_waiting=max_waiting, timeout_s=timeout_s, **options)
+    return deployment.bind(load, limits)
 
 
 def gpus_for(replicas: int) -> float:
-    """The share of a GPU that each replica gets where there are some: a whole one, if there are enough."""
+    """Return the share of a GPU for each replica: a whole one if there are enough, 0 if there are none."""
     gpus: float = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
     return min(1.0, gpus / replicas)
 
@@ -187,7 +195,7 @@ def deploy(application: serve.Application, name: str) -> None:
 
 
 def wait_until_running(name: str) -> None:
-    """Raises StartupError: what a replica raised when it loaded the model, or that it took too long."""
+    """Wait for the application. Raises the StartupError of a replica that failed to load, or one after START_S."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         app = serve.status().applications.get(name)
@@ -198,4 +206,4 @@ def wait_until_running(name: str) -> None:
             serve.delete(name)
             raise failure(message)
         time.sleep(0.2)
-    raise StartupError(f"The replicas were not running after {START_S} s; `serve status` tells what they wait for.")
+    raise StartupError(f"The replicas were not running after {START_S} s; `serve status` shows what they wait for.")

@@ -13,13 +13,17 @@ from classifier.evaluation import metrics, report
 from classifier.models import folder
 from classifier.models.loading import load
 from classifier.models.model import Model
+from classifier.options import ModelOptions, Precision
 
 log = logging.getLogger(__name__)
 
+DEFAULT_PRECISION: Precision = ModelOptions.model_fields["precision"].default
 AT_ONCE = 64  # photos read from the dataset for one call of the model
 
 
-def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[str, Any], list[str]]:
+def evaluate(
+    path: Path, data: Path, output: Path | None = None, precision: Precision = DEFAULT_PRECISION
+) -> tuple[dict[str, Any], list[str]]:
     """Return the metrics of a model folder on a folder of photos per class, and its class names.
 
     If the data folder is divided, only its `test` part is used; photos that trained the model or chose its best epoch
@@ -27,8 +31,8 @@ def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[s
     Raises StartupError for the model and DataError for the photos.
     """
     card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
-    model = load(str(path))
-    photos = unseen(reading.read(data, model.size, card.resize), folder.read_split(path))
+    model = load(ModelOptions(model=str(path), precision=precision))
+    photos = unseen(reading.read(data, model.info.size, model.info.resize), folder.read_split(path))
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])

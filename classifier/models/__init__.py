@@ -1,14 +1,11 @@
 """A name or a folder -> a warm model. Importing this loads no TensorFlow; `load` does."""
 
-from pathlib import Path
-
 from classifier.contract import ServedModel
+from classifier.options import ModelOptions
 
 
-def load(
-    name: str, weights: str = "imagenet", labels: str | Path | None = None, precision: str = "float32"
-) -> ServedModel:
-    """`loading.load`, whose TensorFlow is not imported before. Raises StartupError."""
+def load(options: ModelOptions) -> ServedModel:
+    """Return `loading.load(options)`, importing TensorFlow only now. Raises StartupError."""
     from classifier.models import loading
 
-    return loading.load(name, weights, Path(labels) if labels else None, precision)
+    return loading.load(options)

@@ -13,33 +13,28 @@ from classifier.models import backend, folder, labels, weights
 from classifier.models.model import Model
 from classifier.models.precision import default_policy, has_float32_layers, rebuilt, resolve, with_softmax
 from classifier.models.pretrained import download, find_builder, find_preprocessing, input_side, quick_to_give_up
+from classifier.options import ModelOptions
 
 log = logging.getLogger(__name__)
 
 IMAGENET_CLASSES = 1000
 
 
-def load(
-    name: str, weights_from: str = "imagenet", labels_path: Path | None = None, precision: str = "float32"
-) -> Model:
-    """Build, fill and warm up a keras.applications classifier.
+def load(options: ModelOptions) -> Model:
+    """Build, fill and warm up a classifier: one of keras.applications, or a model folder.
 
-    `name` is a module-style name (`vgg16`, `mobilenet_v2`, `efficientnet_b0`), `weights_from` is `imagenet`,
-    `random` or the path of a weights file, `labels_path` a class-index file (None: Keras' ImageNet classes),
-    `precision` what it computes in (see `models.precision`). Or `name` is the path of a model folder, which has
-    its own weights and labels.
+    `options.model` is a module-style name (`vgg16`, `mobilenet_v2`, `efficientnet_b0`) or the path of a model folder.
+    A folder has its own weights, labels and resize, which take the place of the options'.
 
-    Raises StartupError, in one line, when the name, the weights or the labels do not work out; NotDownloaded, which is
-    one, when that is because of the network.
+    Raises StartupError, in one line, if the name, the weights or the labels cannot be used; NotDownloaded, a subclass,
+    if the network is the reason.
     """
     started = time.monotonic()
     backend.prepare()
-    if is_folder(name):
-        model = from_folder(Path(name), precision)
-    else:
-        model = from_applications(name, weights_from, labels_path, precision)
+    model = from_folder(options) if is_folder(options.model) else from_applications(options)
     model.warm_up()
-    log.info("%s answers on %s in %s after %.1f s.", name, model.device, model.precision, time.monotonic() - started)
+    info, seconds = model.info, time.monotonic() - started
+    log.info("%s answers on %s in %s after %.1f s.", options.model, info.device, info.precision, seconds)
     return model
 
 
@@ -48,24 +43,27 @@ def is_folder(name: str) -> bool:
     return os.sep in name or Path(name).is_dir()
 
 
-def from_folder(path: Path, precision: str = "float32") -> Model:
-    """The classifier of a model folder. Raises StartupError."""
+def from_folder(options: ModelOptions) -> Model:
+    """Return the classifier of a model folder. Raises StartupError."""
+    path = Path(options.model)
     network, card = folder.read(path)
-    if resolve(precision) != "float32":
+    precision = resolve(options.precision)
+    if precision != "float32":
         config, values = network.get_config(), network.get_weights()
         del network
-        network = rebuilt(config, values, resolve(precision))
+        network = rebuilt(config, values, precision)
     class_labels = [Label("", name) for name in card.labels]
     return Model(path.resolve().name, network, class_labels, resize=card.resize, threshold=card.threshold)
 
 
-def from_applications(name: str, weights_from: str, labels_path: Path | None, precision: str) -> Model:
-    find_builder(name)  # a misspelt name is told before anything is fetched
-    is_random = weights_from == "random"
+def from_applications(options: ModelOptions) -> Model:
+    """Return a classifier of keras.applications. Raises StartupError."""
+    find_builder(options.model)  # report a misspelt name before anything is downloaded
+    is_random = options.weights == "random"
     with quick_to_give_up():
-        class_labels = find_labels(labels_path, optional=is_random)
-        network = build(name, weights_from, len(class_labels), resolve(precision))
-    return Model(name, network, class_labels, is_random=is_random)
+        class_labels = find_labels(options.labels, optional=is_random)
+        network = build(options.model, options.weights, len(class_labels), resolve(options.precision))
+    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
 
 
 def find_labels(path: Path | None, optional: bool = False) -> list[Label]:

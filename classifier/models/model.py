@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 
-from classifier.contract import Label, Resize
+from classifier.contract import Label, ModelInfo, Resize
 from classifier.models import backend
 from classifier.models.gradcam import GradCam
 
@@ -23,25 +23,27 @@ class Model:
         self,
         name: str,
         network: keras.Model,
-        class_labels: list[Label],
+        labels: list[Label],
         *,
+        resize: Resize,
         is_random: bool = False,
-        resize: Resize | None = None,
         threshold: float = 0.0,
     ) -> None:
-        self.name = name
-        self.labels = class_labels
-        self.is_random = is_random
-        self.resize = resize  # how photos get to `size`; None: as one likes
-        self.threshold = threshold  # under this top probability the answer is "not sure"
-        self.size: tuple[int, int] = network.input_shape[1:3]  # (height, width)
-        self.device = backend.device_name()
-        self.precision: str = next((w.dtype for w in network.weights if len(w.shape) > 1), "float32")
+        self.info = ModelInfo(
+            name=name,
+            labels=labels,
+            size=network.input_shape[1:3],
+            resize=resize,
+            device=backend.device_name(),
+            precision=next((w.dtype for w in network.weights if len(w.shape) > 1), "float32"),
+            is_random=is_random,
+            threshold=threshold,
+        )
         self.network = network
         self._run = backend.compiled(network)
         self._grad_cam: GradCam | None = None
         self._explaining = threading.Lock()  # so that this never takes more than one prediction's place
-        self.largest_run = LARGEST_RUN[self.device[:3]]
+        self.largest_run = LARGEST_RUN[self.info.device[:3]]
         self._sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= self.largest_run]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -61,7 +63,7 @@ class Model:
     def warm_up(self) -> None:
         """Answer once, at every batch size that needs compiling, so that no request has to wait for that."""
         for size in self._sizes if backend.compiles_each_shape() else self._sizes[:1]:
-            self._run(np.zeros((size, *self.size, 3), np.uint8))
+            self._run(np.zeros((size, *self.info.size, 3), np.uint8))
 
     def _run_slice(self, images: np.ndarray) -> np.ndarray:
         """Run at most a slice, padded to a size that is compiled where that matters."""

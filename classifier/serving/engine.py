@@ -2,25 +2,29 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from PIL.Image import Image
 
-from classifier import contract
 from classifier.contract import Answer, Explanation, Prediction, ServedModel, Stages
 from classifier.errors import ClassifierError, NotExplainable
+from classifier.options import Limits
 from classifier.photos import decode, fit
 from classifier.serving.admission import patience_s, user_facing_errors
 from classifier.serving.batching import Batcher
+from classifier.serving.explainer import Explainer, ExplanationRequest
+from classifier.serving.turns import Turns
 
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
+EXPLAINED_BY = 0.8  # of the deadline: the longest pause between explanations while photos keep coming
 
 
 class Scored(NamedTuple):
-    """What the model said of a photo, and how long it took over how many."""
+    """The model's scores for a photo, and how long it took over how many."""
 
     scores: np.ndarray  # (classes,)
     seconds: float
@@ -36,49 +40,36 @@ class PendingPhoto(NamedTuple):
 
 
 class LocalEngine:
-    """Answers photos, from any number of threads, which decode; one thread of its own runs the model.
+    """Answers photos, from any number of threads, which decode; a thread of its own runs the model.
 
-    Photos that come together are run as one batch of at most `max_batch`, or of as many as the model runs best;
-    a lone one waits for company for at most `max_wait_ms`, and only while another is being read or decoded, or some
-    who were answered last may ask again. At most `max_waiting` wait, and each is answered or refused
-    within `timeout_s`.
+    Photos that come together run as one batch of at most `max_batch`, or of as many as the model runs best. A lone
+    one waits for company for at most `max_wait_ms`, and only while another is being read or decoded, or clients that
+    were just answered may ask again. At most `max_waiting` wait, and each is answered or refused within `timeout_s`.
     """
 
-    def __init__(
-        self,
-        model: ServedModel,
-        *,
-        resize: contract.Resize = "crop",
-        top: int = 5,
-        max_megapixels: float = 50,
-        max_batch: int = 32,
-        max_wait_ms: float = 100,
-        max_waiting: int = 256,
-        timeout_s: float = 30,
-    ) -> None:
-        self.model = model
-        self._resize = resize
-        self._top = top
-        self._max_megapixels = max_megapixels
-        self._timeout_s = timeout_s
-        self._max_batch = max_batch
+    def __init__(self, model: ServedModel, limits: Limits = Limits()) -> None:
+        self.model = model.info
+        self._served = model
+        self._limits = limits
         self._decoding = threading.Semaphore(DECODERS)
         self._batcher = Batcher[np.ndarray, Scored](
             self._predict,
-            max_batch=min(max_batch, model.largest_run),  # all of a batch wait for its last photo
-            max_wait_s=max_wait_ms / 1000,
-            max_waiting=max_waiting,
+            max_batch=min(limits.max_batch, model.largest_run),  # all of a batch wait for its last photo
+            max_wait_s=limits.max_wait_ms / 1000,
+            max_waiting=limits.max_waiting,
         )
+        self._turns = Turns(self._batcher.has_more, max_pause_s=EXPLAINED_BY * limits.timeout_s)
+        self._explainer = Explainer(self._explain, limits.timeout_s)
 
     def classify(
         self, files: Sequence[bytes], top: int | None = None, timeout_s: float | None = None
     ) -> list[Answer | ClassifierError]:
-        """Answer each of `files`, in order; a file that cannot be answered has its error in its place.
+        """Answer each of `files`, in order; the error of a file that cannot be answered takes its place.
 
-        `top` is how many classes to list, if not as many as ever; so is `timeout_s` how long it may take.
+        `top` (classes to list) and `timeout_s` (the deadline) default to the engine's limits.
         """
         started = time.monotonic()
-        deadline = started + (timeout_s or self._timeout_s)
+        deadline = started + (timeout_s or self._limits.timeout_s)
         with self._batcher.expect():
             asked = [self._ask(file, deadline) for file in files]
         return [self._answer(photo, started, deadline, top) for photo in asked]
@@ -86,51 +77,52 @@ class LocalEngine:
     def classify_pixels(
         self, pixels: Sequence[np.ndarray], top: int | None = None, timeout_s: float | None = None
     ) -> list[Answer | ClassifierError]:
-        """As `classify`, of what the model is to look at as it is: uint8 (h, w, 3) of its size. Without previews."""
+        """Like `classify`, for images that have the model's size already, uint8 (h, w, 3). Without previews."""
         started = time.monotonic()
-        deadline = started + (timeout_s or self._timeout_s)
+        deadline = started + (timeout_s or self._limits.timeout_s)
         asked = [self._submit(image, b"", 0.0, deadline) for image in pixels]
         return [self._answer(photo, started, deadline, top) for photo in asked]
 
-    def explain(self, file: bytes, index: int) -> Explanation:
-        """Where the class `index` was seen in a photo. Raises NotExplainable, or the photo's error."""
-        if not 0 <= index < len(self.model.labels):
-            raise NotExplainable(f"There is no class {index}; this model has {len(self.model.labels)}, counted from 0.")
-        with user_facing_errors():
-            image = decode.read(file, self.model.size, self._resize, self._max_megapixels)
-            heat = self.model.explain(fit.to_pixels(image, self.model.size, self._resize), index)
-        whole = (0.0, 0.0, float(image.width), float(image.height))
-        box = fit.centre_box(image.size, self.model.size) if self._resize == "crop" else whole
-        return Explanation(heat, box, image.size)
+    def explain(self, read: Callable[[], bytes], index: int) -> Explanation:
+        """Show where the class `index` is in the photo that `read` returns, when no photo waits to be classified.
 
-    def check_room(self) -> None:
-        """Refuse early, before an upload is read, while too much waits already. Raises Unavailable."""
-        with user_facing_errors():
-            self._batcher.check_room(time.monotonic() + patience_s(self.waiting(), self._max_batch, self._timeout_s))
+        Raises Unavailable, at once if too many explanations wait; NotExplainable, or the photo's error.
+        """
+        count = len(self.model.labels)
+        if not 0 <= index < count:
+            raise NotExplainable(f"There is no class {index}; this model has {count}, counted from 0.")
+        return self._explainer.explain(read, index)
 
-    def expect(self) -> AbstractContextManager[None]:
-        """Announce that photos are on their way, as while an upload is read: a batch may wait for them."""
-        return self._batcher.expect()
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Admit an upload and announce it while it is read: a batch may wait for it. Raises Unavailable at once."""
+        limits = self._limits
+        with user_facing_errors():
+            patience = patience_s(self.waiting(), limits.max_batch, limits.timeout_s)
+            self._batcher.check_room(time.monotonic() + patience)
+        with self._batcher.expect():
+            yield
 
     def waiting(self) -> int:
-        """How many photos wait for the model."""
+        """Return how many photos wait for the model."""
         return self._batcher.waiting()
 
     def is_alive(self) -> bool:
-        """False when the model has not come back for longer than any answer may take."""
-        return self._batcher.running_for_s() < self._timeout_s
+        """Return False if the model has not returned for longer than any answer may take."""
+        return max(self._batcher.running_for_s(), self._turns.taken_for_s()) < self._limits.timeout_s
 
     def close(self) -> None:
-        """Answer what waits and take no more."""
-        self._batcher.close(self._timeout_s)
+        """Answer what waits and accept no more."""
+        deadline = time.monotonic() + self._limits.timeout_s
+        self._batcher.close(self._limits.timeout_s)
+        self._explainer.close(max(0.0, deadline - time.monotonic()))
 
     def _ask(self, file: bytes, deadline: float) -> PendingPhoto | ClassifierError:
         """Decode a photo, when it is its turn, and put it in the model's queue."""
         try:
             with user_facing_errors(), self._decoder(deadline):
                 started = time.monotonic()
-                image = decode.read(file, self.model.size, self._resize, self._max_megapixels)
-                pixels = fit.to_pixels(image, self.model.size, self._resize)
+                image, pixels = self._decode(file)
                 preview = fit.to_preview(image)
         except ClassifierError as error:
             return error
@@ -159,11 +151,11 @@ class LocalEngine:
         seconds = time.monotonic() - started
         waited = max(0.0, seconds - asked.decode_s - scored.seconds)
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
-        return Answer(self._rank(scored.scores, top or self._top), asked.preview, seconds, stages)
+        return Answer(self._rank(scored.scores, top or self._limits.top), asked.preview, seconds, stages)
 
     @contextmanager
     def _decoder(self, deadline: float) -> Iterator[None]:
-        """One of the few places where photos are decoded. Raises TimeoutError when none is free in time."""
+        """Hold one of the few places where photos are decoded. Raises TimeoutError if none is free in time."""
         if not self._decoding.acquire(timeout=max(0, deadline - time.monotonic())):
             raise TimeoutError
         try:
@@ -171,14 +163,37 @@ class LocalEngine:
         finally:
             self._decoding.release()
 
+    def _decode(self, file: bytes) -> tuple[Image, np.ndarray]:
+        """Return the upright photo and what the model looks at, uint8 (h, w, 3)."""
+        size, resize = self.model.size, self.model.resize
+        image = decode.read(file, size, resize, self._limits.max_megapixels)
+        return image, fit.to_pixels(image, size, resize)
+
     def _predict(self, pixels: list[np.ndarray]) -> list[Scored]:
-        """The batcher's `run`: n images of (h, w, 3)."""
-        started = time.monotonic()
-        scores = self.model(np.stack(pixels))  # (n, classes)
+        """Run n images of (h, w, 3); only the batcher calls this."""
+        with self._turns.photos():
+            started = time.monotonic()
+            scores = self._served(np.stack(pixels))  # (n, classes)
+            seconds = time.monotonic() - started
         if not np.isfinite(scores).all():
-            raise ArithmeticError("The model gave probabilities that are no numbers.")
-        seconds = time.monotonic() - started
+            raise ArithmeticError("The model returned probabilities that are not numbers.")
         return [Scored(row, seconds, len(pixels)) for row in scores]
+
+    def _explain(self, request: ExplanationRequest) -> Explanation:
+        """Compute one explanation when the photos leave the device to it; only the explainer calls this."""
+        with self._decoder(request.deadline):
+            image, pixels = self._decode(request.file)
+        size = image.size
+        del image  # the photo may be large, and the wait long
+        with self._turns.explanation(request.deadline):
+            heat = self._served.explain(pixels, request.index)
+        return Explanation(heat, self._seen_part(size), size)
+
+    def _seen_part(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Return the part of a picture of `size` (width, height) that the model looks at."""
+        if self.model.resize == "crop":
+            return fit.centre_box(size, self.model.size)
+        return (0.0, 0.0, float(size[0]), float(size[1]))
 
     def _rank(self, scores: np.ndarray, top: int) -> tuple[Prediction, ...]:
         best = np.argsort(-scores, kind="stable")[:top]

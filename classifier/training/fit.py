@@ -63,7 +63,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
 
 
 class Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-    """The weights with the lowest validation loss, in memory, so that an interrupt cannot leave half of them on disk."""
+    """The weights with the lowest validation loss, in memory: an interrupt cannot leave half of them on disk."""
 
     def __init__(self, weights: list[np.ndarray] | None = None, loss: float = math.inf) -> None:
         super().__init__()

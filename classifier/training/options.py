@@ -3,21 +3,24 @@
 `python -m classifier train` derives its command line from this.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from classifier.contract import Resize
+from classifier.options import ModelOptions
 
 RecipeName = Literal["transfer", "small", "dropout", "gray"]
 Augmentation = Literal["flip", "zoom", "rotate", "contrast"]
+AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 
 
 def split_names(value: object) -> object:
-    """Split a comma-separated list; "none" is the empty one."""
-    if not isinstance(value, str):
-        return value
-    return () if value == "none" else tuple(value.split(","))
+    """Split a comma-separated list of augmentations; "none" is the empty one."""
+    names = value if not isinstance(value, str) else () if value == "none" else tuple(value.split(","))
+    if not isinstance(names, list | tuple) or not set(names) <= set(AUGMENTATIONS):
+        raise ValueError(f"none or some of {','.join(AUGMENTATIONS)}")
+    return names
 
 
 class Options(BaseModel):
@@ -26,37 +29,50 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: RecipeName = Field(
-        "transfer",
+        default="transfer",
         description="a new head on a pretrained backbone (transfer), or a small network from scratch (the others)",
     )
-    backbone: str = Field("vgg16", description="the keras.applications model that transfer starts from")
-    weights: str = Field("imagenet", description="the backbone's weights: imagenet, random, or a weights file")
-    image_size: int = Field(
-        0, ge=0, le=2048, description="height and width in pixels; 0: the size the recipe or backbone was designed for"
+    backbone: str = Field(default="vgg16", description="the keras.applications model that transfer starts from")
+    weights: str = Field(
+        default=ModelOptions.model_fields["weights"].default,
+        description="the backbone's weights: imagenet, random, or a weights file",
     )
-    grayscale: bool = Field(False, description="convert photos to greyscale inside the network")
-    resize: Resize = Field("crop", description="how photos are brought to that size, in training and in serving")
-    batch_size: int = Field(32, ge=1, le=4096, description="photos per step")
-    epochs: int = Field(100, ge=1, le=100_000, description="maximum number of epochs")
+    image_size: int = Field(
+        default=0,
+        ge=0,
+        le=2048,
+        description="height and width in pixels; 0: the size the recipe or backbone was designed for",
+    )
+    grayscale: bool = Field(default=False, description="convert photos to greyscale inside the network")
+    resize: Resize = Field(
+        default="crop", description="how photos are brought to that size, in training and in serving"
+    )
+    batch_size: int = Field(default=32, ge=1, le=4096, description="photos per step")
+    epochs: int = Field(default=100, ge=1, le=100_000, description="maximum number of epochs")
     learning_rate: float = Field(
-        1e-3, ge=1e-9, le=10, description="learning rate of Adam; fine-tuning uses a hundredth of it"
+        default=1e-3, ge=1e-9, le=10, description="learning rate of Adam; fine-tuning uses a hundredth of it"
     )
     validation_split: float = Field(
-        0.1, ge=0.01, le=0.45, description="share of the photos that choose the best epoch and the threshold"
+        default=0.1, ge=0.01, le=0.45, description="share of the photos that choose the best epoch and the threshold"
     )
     test_split: float = Field(
-        0.2, ge=0.01, le=0.45, description="share of the photos held out for the final evaluation"
+        default=0.2, ge=0.01, le=0.45, description="share of the photos held out for the final evaluation"
     )
     seed: int = Field(
-        0, ge=0, le=2**32 - 1, description="seed of the split, the initial weights, the order and the augmentation"
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="seed of the split, the initial weights, the order and the augmentation",
     )
     augment: Annotated[tuple[Augmentation, ...], BeforeValidator(split_names)] = Field(
-        ("flip", "zoom", "rotate", "contrast"),
+        default=AUGMENTATIONS,
         description="augmentations of the training photos: a comma-separated list, or none",
     )
-    patience: int = Field(10, ge=1, le=100_000, description="stop after this many epochs without improvement")
-    class_weights: bool = Field(False, description="give photos of rare classes more weight")
-    fine_tune: bool = Field(False, description="transfer only: then train the last third of the backbone as well")
+    patience: int = Field(default=10, ge=1, le=100_000, description="stop after this many epochs without improvement")
+    class_weights: bool = Field(default=False, description="give photos of rare classes more weight")
+    fine_tune: bool = Field(
+        default=False, description="transfer only: then train the last third of the backbone as well"
+    )
     examples: int = Field(
-        0, ge=0, le=100, description="number of test photos that the site offers to everyone as examples"
+        default=0, ge=0, le=100, description="number of test photos that the site offers to everyone as examples"
     )

@@ -19,7 +19,7 @@ Tensor = Any  # a symbolic Keras tensor
 
 
 def small(pixels: Tensor, classes: int) -> Tensor:
-    """Build the network of TensorFlow's flowers tutorial: three convolutions, each at half the resolution of the last."""
+    """Build the network of TensorFlow's flowers tutorial: three convolutions at decreasing resolution."""
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (16, 32, 64):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)

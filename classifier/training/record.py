@@ -43,7 +43,7 @@ def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
     folder.write_split(part, split_rows(photos, trained.parts))
     write_examples(part / folder.EXAMPLES, paths, trained.options.examples)
     report.write(
-        part, trained.model.name, found, photos.classes, scores, labels, paths, trained.history, facts(trained)
+        part, trained.model.info.name, found, photos.classes, scores, labels, paths, trained.history, facts(trained)
     )
     return found
 
@@ -59,7 +59,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
     done = {"date": date.today().isoformat(), "epochs": len(trained.history["loss"])}
     return folder.ModelCard(
         labels=photos.classes,
-        size=trained.model.size,
+        size=trained.model.info.size,
         color_mode="grayscale" if options.grayscale else "rgb",
         resize=options.resize,
         threshold=trained.threshold,

@@ -43,7 +43,8 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
     log_split(photos, parts)
     with folder.replaced(output) as part:
         logits, history = train_network(photos, parts, options)
-        model = Model(output.name, with_softmax(logits, "classifier"), [Label("", name) for name in photos.classes])
+        labels = [Label("", name) for name in photos.classes]
+        model = Model(output.name, with_softmax(logits, "classifier"), labels, resize=options.resize)
         threshold = confidence_threshold(
             predict(model, photos, parts["validation"]), photos.labels[parts["validation"]]
         )

@@ -21,7 +21,7 @@ pytestmark = needs_chromium
 class DoubtfulModel(ToyModel):
     """Sure of nothing."""
 
-    threshold = 0.999
+    info = replace(ToyModel.info, threshold=0.999)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return super().__call__(images) * 0.5 + 1 / 6
@@ -37,7 +37,7 @@ def visit(browser, scheme, settings, tmp_path):
     """Opens a page of a running site; keyword arguments are settings."""
 
     def start(model=None, **changes):
-        chosen = replace(settings, **changes)
+        chosen = settings.model_copy(update=changes)
         app = create_app(LocalEngine(model or ToyModel()), chosen, KeptResults(chosen.uploads, chosen.keep_hours))
         port = sites.enter_context(listening(app))
         page = context.new_page()

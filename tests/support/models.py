@@ -2,12 +2,13 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 
-from classifier.contract import Label
+from classifier.contract import Label, ModelInfo
 
 COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 
@@ -15,14 +16,20 @@ COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 class ToyModel:
     """Red, green or blue: whichever channel is brightest on average."""
 
-    name = "toy"
-    labels: ClassVar = [Label(f"n{i:08}", label) for i, label in enumerate(COLOURS.values())]
-    size = (224, 224)
-    device = "CPU"
-    precision = "float32"
-    is_random = False
-    threshold = 0.0
+    info = ModelInfo(
+        name="toy",
+        labels=[Label(f"n{i:08}", label) for i, label in enumerate(COLOURS.values())],
+        size=(224, 224),
+        resize="crop",
+        device="CPU",
+        precision="float32",
+        is_random=False,
+        threshold=0.0,
+    )
     largest_run = 128
+
+    def __init__(self, **changes: Any) -> None:
+        self.info = replace(self.info, **changes)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         means = images.mean(axis=(1, 2)) + 1.0  # (n, 3)
@@ -37,6 +44,7 @@ class HeldModel(ToyModel):
     """Waits while `hold` is in the folder, notes its batches there, fails on black (an exception) and white (a NaN)."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

@@ -79,7 +79,8 @@ class SpyingEngine(LocalEngine):
         self.at_once -= 1
         return super().classify(files, top)
 
-    def check_room(self):
+    def admit(self):
         if self.refusals:
             self.refusals -= 1
             raise Unavailable("More photos are waiting than can be answered in time; please try again shortly.")
+        return super().admit()

@@ -14,7 +14,7 @@ from web.settings import Settings
 logs.configure()
 settings = Settings.from_environ(os.environ)
 time.sleep(float(os.environ.get("TOY_LOADS_S", "0")))
-engine = LocalEngine(MoodyModel(), max_megapixels=settings.max_megapixels, timeout_s=settings.timeout_s)
+engine = LocalEngine(MoodyModel(), settings.limits)
 uploads = KeptResults(settings.uploads, settings.keep_hours, settings.keep_mb)
 uploads.start_sweeping()
 app = create_app(engine, settings, uploads)

@@ -6,12 +6,13 @@ from tempfile import gettempdir
 from support.models import MoodyModel
 
 from app import create_app
+from classifier.options import Limits
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 app = create_app(
-    LocalEngine(MoodyModel(), timeout_s=2),
+    LocalEngine(MoodyModel(), Limits(timeout_s=2)),
     Settings(keep_hours=0),
     KeptResults(Path(gettempdir(), "none"), keep_hours=0),
 )

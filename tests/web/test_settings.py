@@ -1,12 +1,12 @@
 """The settings are one table: parsed strictly, and documented as they are."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from classifier.errors import StartupError
+from classifier.options import Limits, ModelOptions, shown_default
 from web.settings import ROOT, Settings
 
 
@@ -51,8 +51,19 @@ def test_a_misspelt_name_is_warned_about(caplog):
     assert "CLASSIFIER_MODLE is no setting (did you mean CLASSIFIER_MODEL?)" in caplog.text
 
 
+def test_options_and_limits_are_handed_over_whole():
+    settings = Settings.from_environ({"CLASSIFIER_MODEL": "x", "CLASSIFIER_RESIZE": "stretch", "CLASSIFIER_TOP": "3"})
+    assert settings.model_options == ModelOptions(model="x", resize="stretch")
+    assert settings.limits == Limits(top=3)
+
+
+def test_settings_made_by_hand_do_not_read_the_environment(monkeypatch):
+    monkeypatch.setenv("CLASSIFIER_TOP", "3")
+    assert Settings(max_files=2).top == Limits().top
+
+
 def test_the_documentation_has_the_same_table():
     rows = re.findall(
         r"^\| `CLASSIFIER_(\w+)` \| `(.*?)` \| (.*) \|$", Path(ROOT, "docs", "configuration.md").read_text(), re.M
     )
-    assert rows == [(row.name.upper(), row.metadata["shown"], row.metadata["help"]) for row in fields(Settings)]
+    assert rows == [(name.upper(), shown_default(row), row.description) for name, row in Settings.model_fields.items()]

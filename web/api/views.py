@@ -90,10 +90,9 @@ class ApiViews:
 
     def _body(self) -> bytes:
         """All of it, unless it would be read in vain."""
-        self._engine.check_room()
-        if request.content_encoding not in (None, "", "identity"):
-            raise UnsupportedImage("Compressed requests are not read here; photos are compressed already.")
-        with self._engine.expect():
+        with self._engine.admit():
+            if request.content_encoding not in (None, "", "identity"):
+                raise UnsupportedImage("Compressed requests are not read here; photos are compressed already.")
             body = request.get_data(cache=False, parse_form_data=False)
         request.stream.read(1)  # raises where a body of unknown length went on beyond what may be read
         return body

@@ -37,8 +37,8 @@ class Health:
         self.healthy()
         if self.is_draining():
             raise Unavailable("The site is being restarted; please try again shortly.")
-        self._engine.check_room()
-        self._check_uploads()
+        with self._engine.admit():
+            self._check_uploads()
         model = self._engine.model
         return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
 

@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -31,8 +31,7 @@ class ObservedEngine:
         self._engine = engine
         self._metrics = metrics
         self.model = engine.model
-        self.check_room = engine.check_room
-        self.expect = engine.expect
+        self.admit = engine.admit
         self.is_alive = engine.is_alive
         self.waiting = engine.waiting
         self.close = engine.close
@@ -43,8 +42,8 @@ class ObservedEngine:
     def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
         return self._noted(self._engine.classify_pixels(pixels, top))
 
-    def explain(self, file: bytes, index: int) -> Explanation:
-        return self._engine.explain(file, index)
+    def explain(self, read: Callable[[], bytes], index: int) -> Explanation:
+        return self._engine.explain(read, index)
 
     def _noted(self, answers: list[Answer | ClassifierError]) -> list[Answer | ClassifierError]:
         for answer in answers:

@@ -1,37 +1,99 @@
-"""What happens in gunicorn's master and worker: the figures' folder, signs of life while loading, the watchdog."""
+"""Gunicorn's hooks and the limits of its processes: metrics folder, signs of life while loading, watchdog."""
 
+import ctypes
 import logging
 import os
+import resource
 import shutil
+import stat
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from classifier.contract import Engine
+from classifier.errors import StartupError
 from web.ops import logs
 
+CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops as well, instead of trying again and again
+MAX_DESCRIPTORS = 16_384
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
-IN_MEMORY = "/dev/shm"  # the figures' files are mapped: on a full disk, writing one would end the process
+IN_MEMORY = "/dev/shm"  # the metrics' files are mapped: on a full disk, writing one would end the process
+
+
+@contextmanager
+def exits_if_it_cannot_start() -> Iterator[None]:
+    """Print a StartupError as one line and exit with CANNOT_START."""
+    try:
+        yield
+    except StartupError as error:
+        print(f"Cannot start: {error}", file=sys.stderr, flush=True)
+        sys.exit(CANNOT_START)
+
+
+def max_descriptors() -> int:
+    """Return how many files and connections a process may have open, if it asks for all of them."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MAX_DESCRIPTORS if limit == resource.RLIM_INFINITY else min(limit, MAX_DESCRIPTORS)
+
+
+def max_connections() -> int:
+    """Return how many connections a worker can hold; without a descriptor for the next one, gunicorn's worker dies.
+
+    A connection takes two descriptors, and everything else some.
+    """
+    return max(1, (max_descriptors() - 64) // 2)
 
 
 def on_starting(server: Any) -> None:
-    """Every worker process writes its figures to files, so that any of them can tell those of all."""
+    """Prepare the master, from which the workers inherit."""
+    raise_descriptor_limit()
+    drop_log_lines_that_nobody_reads()
+    limit_memory_pools()
     for handler in logging.getLogger("gunicorn.error").handlers:
         handler.setFormatter(logs.formatter())
-    server.metrics = None
-    if METRICS not in os.environ:
-        folder = IN_MEMORY if os.path.isdir(IN_MEMORY) else None
-        server.metrics = os.environ[METRICS] = tempfile.mkdtemp(prefix="classifier-metrics-", dir=folder)
+    server.metrics = make_metrics_folder()
+
+
+def raise_descriptor_limit() -> None:
+    with suppress(OSError, ValueError):  # ValueError: more are allowed already
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max_descriptors(), hard))
+
+
+def drop_log_lines_that_nobody_reads() -> None:
+    """Make a log that is a pipe lose lines once it is full, so that the site does not wait for its reader."""
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(2).st_mode):
+            os.set_blocking(2, False)
+
+
+def limit_memory_pools() -> None:
+    """Let glibc keep two pools of free memory for all threads, not one for every few (mallopt's M_ARENA_MAX)."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        ctypes.CDLL(None).mallopt(-8, 2)
+
+
+def make_metrics_folder() -> str | None:
+    """Create the folder through which every worker process can report the metrics of all; None if one is configured."""
+    if METRICS in os.environ:
+        return None
+    folder = IN_MEMORY if os.path.isdir(IN_MEMORY) else None
+    os.environ[METRICS] = tempfile.mkdtemp(prefix="classifier-metrics-", dir=folder)
+    return os.environ[METRICS]
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    from prometheus_client.multiprocess import mark_process_dead  # which looks at METRICS when it is imported
+    from prometheus_client.multiprocess import mark_process_dead  # which reads METRICS when it is imported
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:
-    if server.metrics and not server.reexec_pid:  # after USR2 the new master goes on with it
+    if server.metrics and not server.reexec_pid:  # after USR2 the new master continues with it
         shutil.rmtree(server.metrics, ignore_errors=True)
 
 
@@ -48,15 +110,16 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     worker.loaded.set()
-    worker.wsgi.extensions["health"].is_draining = lambda: not worker.alive
-    threading.Thread(target=replace_when_hung, args=(worker,), name="watchdog", daemon=True).start()
+    site = worker.wsgi.extensions  # `create_app` leaves here what the server needs of the site
+    site["health"].is_draining = lambda: not worker.alive
+    threading.Thread(target=replace_when_hung, args=(worker, site["engine"]), name="watchdog", daemon=True).start()
     address = str(worker.sockets[0])
     worker.log.info("Ready: open %s in a browser." if address.startswith("http") else "Ready on %s.", address)
 
 
-def replace_when_hung(worker: Any) -> None:
-    """End a process whose model does not come back; gunicorn starts another."""
-    while worker.wsgi.extensions["engine"].is_alive():
+def replace_when_hung(worker: Any, engine: Engine) -> None:
+    """End a process whose model no longer responds; gunicorn starts another."""
+    while engine.is_alive():
         time.sleep(1)
-    worker.log.critical("The model does not come back; this process is replaced.")
+    worker.log.critical("The model no longer responds; this process is replaced.")
     os._exit(1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import SecurityError, Unauthorized
 
-from classifier.contract import Facts
+from classifier.contract import ModelInfo
 from web.pages.examples import Examples
 from web.pages.outcome import Outcome
 from web.problems import problem, problem_json, wants_json, with_status
@@ -19,7 +19,7 @@ STRANGERS = (Unauthorized, SecurityError)  # they get to see nothing of the site
 class Rendering:
     """What every page shows besides its results: the form, the model, the examples."""
 
-    def __init__(self, model: Facts, settings: Settings, examples: Examples, threshold: float) -> None:
+    def __init__(self, model: ModelInfo, settings: Settings, examples: Examples, threshold: float) -> None:
         self._model = model
         self._settings = settings
         self._examples = examples

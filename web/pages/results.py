@@ -1,6 +1,7 @@
 """What can be done with a kept result: see it again, ask why, delete it."""
 
 from dataclasses import replace
+from functools import partial
 
 from flask import Flask, Response, jsonify, make_response, request
 
@@ -47,7 +48,7 @@ class ResultViews:
     def why(self, id: str) -> Response:
         """Where a class was seen: a PNG to lay over the picture, or the heat map's numbers."""
         index = request.args.get("class", -1, type=int)
-        explanation = self._engine.explain(self._uploads.picture(id), index)
+        explanation = self._engine.explain(partial(self._uploads.picture, id), index)
         if wants_json(request):
             return jsonify(index=index, size=explanation.size, box=explanation.box, heat=explanation.heat.tolist())
         response = make_response(overlay(explanation.heat, explanation.size, explanation.box))

@@ -52,8 +52,7 @@ class UploadViews:
         return self._rendering.page()
 
     def classify(self) -> Response:
-        self._engine.check_room()  # before the upload is read: refusing has to be cheap
-        with self._engine.expect():
+        with self._engine.admit():  # before the upload is read: refusing has to be cheap
             photos = sent_photos(request, self._settings.max_files, self._examples)
         answers = self._engine.classify([photo.data for photo in photos])
         return self._rendering.answered(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, fields
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from support.waiting import wait_until
 
 from classifier.cluster import remote_engine
 from classifier.cluster.remote_engine import SILENT_S, RemoteEngine, ReplicaLost
-from classifier.cluster.replica import RemoteModel, failure
+from classifier.cluster.replica import failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
-from classifier.serving.admission import Full
+from classifier.options import Limits, ModelOptions
+from classifier.serving.admission import Full, Throughput
 from web.settings import Settings
 
 pytestmark = rays_warnings
@@ -41,8 +42,8 @@ class Replicas:
         self.count = 1
         self.asked = []
 
-    def facts(self):
-        return RemoteModel("toy", ToyModel.labels, (224, 224), "CPU", "float32", False, 0.0)
+    def info(self):
+        return ToyModel.info
 
     def running(self):
         return self.count
@@ -60,6 +61,9 @@ class Said:
         self.reply = reply
 
     def result(self, timeout_s):
+        if isinstance(self.reply, threading.Event):
+            assert self.reply.wait(SOON)
+            return ANSWER
         if isinstance(self.reply, type) and issubclass(self.reply, BaseException):
             raise self.reply
         return self.reply
@@ -72,7 +76,7 @@ def short_pauses(monkeypatch):
 
 def test_a_photo_whose_replica_dies_goes_to_another_with_the_time_that_is_left():
     replicas = Replicas(ReplicaLost, ReplicaLost)
-    (answer,) = RemoteEngine(replicas, timeout_s=9).classify([b"photo"])
+    (answer,) = RemoteEngine(replicas, Limits(timeout_s=9)).classify([b"photo"])
     assert isinstance(answer, Answer)
     assert [asked[:3] for asked in replicas.asked] == [("classify", b"photo", 5)] * 3
     lefts = [asked[3] for asked in replicas.asked]
@@ -87,7 +91,7 @@ def test_a_photo_that_kills_every_replica_is_given_up():
 
 
 def test_no_time_is_left_for_another_try():
-    (error,) = RemoteEngine(Replicas(ReplicaLost, TimeoutError), timeout_s=0.1).classify([b"photo"])
+    (error,) = RemoteEngine(Replicas(ReplicaLost, TimeoutError), Limits(timeout_s=0.1)).classify([b"photo"])
     assert "no answer in time" in str(error)
 
 
@@ -101,24 +105,31 @@ def test_a_full_queue_refuses_what_is_new_and_keeps_what_was_taken():
 def test_without_a_replica_nothing_is_taken():
     replicas = Replicas()
     replicas.count = 0
-    with pytest.raises(Unavailable, match="being started again"):
-        RemoteEngine(replicas).check_room()
+    with pytest.raises(Unavailable, match="being restarted"), RemoteEngine(replicas).admit():
+        pass
 
 
 def test_what_cannot_be_answered_in_time_is_refused():
-    engine = RemoteEngine(Replicas(), timeout_s=1)
-    engine.classify([b"photo"])  # 0.1 s each, that is the pace
-    engine._in_flight = 20
-    with pytest.raises(Unavailable, match="More photos"):
-        engine.check_room()
-    engine._in_flight = 5
-    engine.check_room()
+    for in_flight, is_refused in ((20, True), (5, False)):
+        go_on, throughput = threading.Event(), Throughput()
+        replicas = Replicas(*[go_on] * in_flight)
+        engine = RemoteEngine(replicas, Limits(timeout_s=1), clock=lambda: 0.0, throughput=throughput)
+        thread = threading.Thread(target=engine.classify, args=([b"photo"] * in_flight,))
+        thread.start()
+        wait_until(lambda replicas=replicas, count=in_flight: len(replicas.asked) == count, SOON)
+        throughput.note(seconds=0.1, items=1)
+        expected = pytest.raises(Unavailable, match="More photos") if is_refused else nullcontext()
+        with expected, engine.admit():
+            pass
+        go_on.set()
+        thread.join(SOON)
 
 
 def test_a_process_that_lost_the_cluster_is_not_alive():
-    engine = RemoteEngine(Replicas())
+    now = 0.0
+    engine = RemoteEngine(Replicas(), clock=lambda: now)
     assert engine.is_alive()
-    engine._heard -= SILENT_S
+    now += SILENT_S
     assert not engine.is_alive()
     engine.classify([b"photo"])
     assert engine.is_alive()
@@ -152,7 +163,7 @@ def test_without_ray_the_site_says_in_one_sentence_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert done.returncode == 4
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Cannot start: Ray is asked for and not installed; install it with: ")
+    assert line.startswith("Cannot start: Ray is required but not installed; install it with: ")
 
 
 @pytest.mark.parametrize(
@@ -194,8 +205,8 @@ def test_serve_itself_accepts_its_configuration_and_our_builder_the_arguments():
 def test_its_arguments_are_settings_and_their_defaults():
     (config,) = documents("ray-serve.yaml")
     args = config["applications"][0]["args"]
-    assert args.keys() <= {row.name for row in fields(Settings)}
-    assert args.items() <= asdict(Settings()).items()
+    assert args.keys() <= Settings.model_fields.keys()
+    assert args.items() <= Settings().model_dump().items()
 
 
 @needs_ray
@@ -219,7 +230,7 @@ def pair(tmp_path_factory):
 
     started_cluster()
     load = partial(HeldModel, tmp_path_factory.mktemp("pair"))
-    return ServeReplicas(load, name="pair", replicas=(2, 2), max_megapixels=2)
+    return ServeReplicas(load, Limits(max_megapixels=2), name="pair", replicas=(2, 2))
 
 
 @needs_ray
@@ -260,7 +271,7 @@ def test_what_a_replica_says_when_it_cannot_load_is_told_as_it_is():
     started_cluster()
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with pytest.raises(NotDownloaded, match=r"^The weights of 'x' cannot be had: no network.$"):
-        ServeReplicas(partial(not_there, "The weights of 'x' cannot be had: no network."), name="bad")
+        ServeReplicas(partial(not_there, "The weights of 'x' cannot be had: no network."), replicas=(1, 1), name="bad")
     assert not is_deployed("bad")
 
 
@@ -287,7 +298,7 @@ def test_two_sites_share_the_replicas_and_leave_them_when_they_end(tmp_path):
 
     environ = {"CLASSIFIER_ENGINE": "ray", "RAY_ADDRESS": started_cluster(), "CLASSIFIER_KEEP_HOURS": "0"}
     (tmp_path / "batches").touch()
-    replicas = ServeReplicas(partial(HeldModel, tmp_path))
+    replicas = ServeReplicas(partial(HeldModel, tmp_path), replicas=(1, 1))
     first = replicas_of(APP)
     try:
         with running(environ) as one, running({**environ, "CLASSIFIER_TOP": "1"}) as other:
@@ -336,16 +347,17 @@ def test_a_real_model_answers_as_it_does_here():
     from classifier.serving.engine import LocalEngine
 
     started_cluster()
-    of_model = ("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
+    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
+    loads = partial(load, ModelOptions(model="mobilenet_v2", weights=weights, labels=labels))
     photos = [path.read_bytes() for path in sorted((SHARED / "photos").iterdir())[:8]]
-    here, there = LocalEngine(load(*of_model)), RemoteEngine(ServeReplicas(partial(load, *of_model), name="real"))
+    here, there = LocalEngine(loads()), RemoteEngine(ServeReplicas(loads, replicas=(1, 1), name="real"))
     try:
         for expected, answer in zip(here.classify(photos), there.classify(photos), strict=True):
             assert [p.index for p in answer.predictions] == [p.index for p in expected.predictions]
             scores = [prediction.score for prediction in expected.predictions]
             assert [prediction.score for prediction in answer.predictions] == pytest.approx(scores, abs=1e-5)
             assert answer.preview == expected.preview
-        assert there.explain(photos[0], 0).heat.shape == (7, 7)
+        assert there.explain(lambda: photos[0], 0).heat.shape == (7, 7)
     finally:
         here.close()
         serve.delete("real")

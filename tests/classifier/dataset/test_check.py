@@ -62,7 +62,7 @@ def test_a_good_folder_gives_no_cause_for_complaint(folder):
     found = inspect(folder)
     assert (len(found.readable), len(found.usable)) == (24, 24)
     assert problems(found) == warnings(found) == []
-    assert "Nothing is amiss." in as_text(found)
+    assert "No problems found." in as_text(found)
 
 
 def test_one_class_is_not_enough(tmp_path):

@@ -15,10 +15,10 @@ BACKENDS = [name for name in ("tensorflow", "jax", "torch", "openvino") if find_
 ANSWER = """
 import sys
 import numpy as np
-from classifier import model
+from classifier.models import loading, model
 pixels = np.random.default_rng(0).integers(0, 256, (5, 224, 224, 3), dtype=np.uint8)
 for name in ("mobilenet_v2", "vgg16"):
-    loaded = model.Model(name, loading.build(name, "random", 12), [], is_random=True)
+    loaded = model.Model(name, loading.build(name, "random", 12), [], resize="crop", is_random=True)
     loaded.warm_up()
     np.save(f"{sys.argv[1]}/{name}.npy", loaded(pixels))
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.loading import load
 from support.model_folders import COLOURS, colours, write_colours
 
 from classifier import atomic
@@ -36,10 +37,8 @@ def edited(path: Path, **changes) -> Path:
 
 def refused(path: Path) -> str:
 
-    from classifier.models import loading
-
     with pytest.raises(StartupError) as raised:
-        loading.load(str(path))
+        load(path)
     message = str(raised.value)
     assert message.startswith(f"The model folder {path} cannot be used: ")
     assert "\n" not in message
@@ -152,10 +151,9 @@ def test_a_card_that_is_none(own, content):
 
 def test_labels_may_be_renamed_and_then_mean_what_the_card_says(own):
     """Only the network is sealed: names are for people to correct."""
-    from classifier.models import loading
 
-    ours = loading.load(str(edited(own, labels=["rosso", "verde", "blu"])))
-    assert [label.name for label in ours.labels] == ["rosso", "verde", "blu"]
+    ours = load(edited(own, labels=["rosso", "verde", "blu"]))
+    assert [label.name for label in ours.info.labels] == ["rosso", "verde", "blu"]
 
 
 def names(path: Path) -> list[str]:
@@ -255,7 +253,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / mine).write_text("mine")
-    with pytest.raises(StartupError, match="not a model folder; it is left alone"), folder.replaced(tmp_path / "mine"):
+    with (
+        pytest.raises(StartupError, match=r"is not a model folder; it is left alone"),
+        folder.replaced(tmp_path / "mine"),
+    ):
         pytest.fail("not to be begun")
     assert names(tmp_path) == ["mine"]
     assert (tmp_path / "mine" / mine).read_text() == "mine"

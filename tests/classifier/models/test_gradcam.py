@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.loading import load
 from support.needs import SHARED, needs_shared
 
 from classifier.errors import NotExplainable
@@ -98,11 +99,8 @@ def test_the_last_map_of_well_known_models_is_found(keras, name, shape):
 @needs_shared
 def test_blanking_what_is_hot_costs_more_than_blanking_at_random():
     """The deletion test: a fifth of the picture, over all photos."""
-    from classifier.models import loading
 
-    network = loading.load(
-        "mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    )
+    network = load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
     random = np.random.default_rng(0)
     drops = []
     for path in sorted((SHARED / "photos").iterdir()):

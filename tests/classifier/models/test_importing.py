@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.loading import load
 
 from classifier.errors import StartupError
 
@@ -63,14 +64,13 @@ def labels(tmp_path):
 @pytest.fixture
 def imported(tmp_path, labels):
     """Saves a network, imports it and loads the folder: (Model, ModelCard)."""
-    from classifier.models import loading
 
     def do(network, count=3, format="keras", **options):
         from classifier.models.importing import import_model
 
         network.save(tmp_path / f"theirs.{format}")
         card = import_model(tmp_path / f"theirs.{format}", labels(count), tmp_path / "ours", **options)
-        return loading.load(str(tmp_path / "ours")), card
+        return load(tmp_path / "ours"), card
 
     return do
 
@@ -113,7 +113,7 @@ def test_the_answers_are_the_original_ones(imported, kind, format):
     assert np.ptp(expected) > 0.01  # not uniform
     np.testing.assert_allclose(ours(PIXELS), expected, atol=1e-5)
     assert [label.name for label in ours.labels] == card.labels == ["class 0", "class 1", "class 2"]
-    assert (ours.size, ours.resize, ours.threshold) == ((SIDE, SIDE), "stretch", 0.0)
+    assert (ours.info.size, ours.info.resize, ours.info.threshold) == ((SIDE, SIDE), "stretch", 0.0)
 
 
 @pytest.mark.parametrize("scale", SCALED)
@@ -177,11 +177,9 @@ def test_one_channel_is_given_greyscale(imported):
 
 def test_an_imported_model_runs_in_reduced_precision(imported, tmp_path):
 
-    from classifier.models import loading
-
     full, _ = imported(functional())
-    low = loading.load(str(tmp_path / "ours"), precision="bfloat16")
-    assert low.precision == "bfloat16"
+    low = load(tmp_path / "ours", precision="bfloat16")
+    assert low.info.precision == "bfloat16"
     np.testing.assert_allclose(low(PIXELS), full(PIXELS), atol=0.05)
 
 
@@ -271,7 +269,7 @@ def test_python_code_in_a_model_is_never_run(refused, tmp_path, how, format):
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
 def test_python_code_in_a_model_folder_is_never_run(tmp_path):
-    from classifier.models import folder, loading
+    from classifier.models import folder
 
     (tmp_path / "ours").mkdir()
     folder.write(
@@ -279,7 +277,7 @@ def test_python_code_in_a_model_folder_is_never_run(tmp_path):
     )
     (tmp_path / "ran").unlink(missing_ok=True)
     with pytest.raises(StartupError, match="it holds Python code of its own"):
-        loading.load(str(tmp_path / "ours"))
+        load(tmp_path / "ours")
     assert not (tmp_path / "ran").exists()
 
 

@@ -7,6 +7,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from support.loading import load
 from support.needs import SHARED, needs_shared
 from support.pictures import encoded, textured
 
@@ -91,14 +92,12 @@ def photos(tmp_path_factory):
 def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout):
     from keras.applications.vgg16 import preprocess_input
 
-    from classifier.models import loading
-
     if layout == "legacy":
         path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     else:
         path = tmp_path / "vgg16.weights.h5"
         vgg16.save_weights(path)
-    ours = loading.load("vgg16", str(path), labels_path)
+    ours = load("vgg16", str(path), labels_path)
     pixels = [fit.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
     expected = by_hand(vgg16, preprocess_input, photos)
     assert expected.max() > 0.02  # far from uniform
@@ -108,9 +107,7 @@ def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout
 
 def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tmp_path):
 
-    from classifier.models import loading
-
-    ours = loading.load("mobilenet_v2", "random", labels_path)
+    ours = load("mobilenet_v2", "random", labels_path)
     pixels = np.random.default_rng(0).integers(0, 256, (19, *SIZE, 3), dtype=np.uint8)
     single = np.concatenate([ours(pixel[np.newaxis]) for pixel in pixels])
     assert single.dtype == np.float32
@@ -197,9 +194,9 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
 def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     import keras
 
-    from classifier.models import loading, weights
+    from classifier.models import weights
 
-    ours = loading.load("efficientnet_b0", "random", labels_path)
+    ours = load("efficientnet_b0", "random", labels_path)
     reference = keras.applications.EfficientNetB0(weights=None)
     weights.randomise(reference)
     pixels = np.stack([np.asarray(textured(SIZE))] * 2)
@@ -209,11 +206,9 @@ def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
 def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
 
-    from classifier.models import loading
-
-    full = loading.load("vgg16", "random", labels_path)
-    low = loading.load("vgg16", "random", labels_path, precision)
-    assert (full.precision, low.precision) == ("float32", precision)
+    full = load("vgg16", "random", labels_path)
+    low = load("vgg16", "random", labels_path, precision)
+    assert (full.info.precision, low.info.precision) == ("float32", precision)
     pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
     expected, ours = full(pixels), low(pixels)
     assert ours.dtype == np.float32
@@ -236,13 +231,9 @@ def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_reduced_precision_gives_real_names_too(precision):
 
-    from classifier.models import loading
-
     weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
     files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
-    full, low = (
-        LocalEngine(loading.load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision)
-    )
+    full, low = (LocalEngine(load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision))
     pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
     assert sum(a.index == b.index for a, b in pairs) >= 23
     assert max(abs(a.score - b.score) for a, b in pairs if a.index == b.index) < 0.18
@@ -251,13 +242,12 @@ def test_reduced_precision_gives_real_names_too(precision):
 @needs_shared
 def test_real_weights_give_real_names():
 
-    from classifier.models import loading
-
-    ours = loading.load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
+    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
     files = sorted((SHARED / "photos").iterdir())
     found = {}
     for resize in ("crop", "stretch"):
-        answers = LocalEngine(ours, resize=resize).classify([file.read_bytes() for file in files])
+        ours = load("mobilenet_v2", weights, labels, resize=resize)
+        answers = LocalEngine(ours).classify([file.read_bytes() for file in files])
         ranks = [[p.wnid for p in a.predictions].index(f.name[:9]) if f.name[:9] in [p.wnid for p in a.predictions]
                  else None for a, f in zip(answers, files, strict=True)]  # fmt: skip
         found[resize] = sum(rank == 0 for rank in ranks), sum(rank is not None for rank in ranks)
@@ -269,20 +259,16 @@ def test_real_weights_give_real_names():
 
 def refused(*args):
 
-    from classifier.models import loading
-
     with pytest.raises(StartupError) as raised:
-        loading.load(*args)
+        load(*args)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, tmp_path):
 
-    from classifier.models import loading
-
     small.save_weights(tmp_path / "w.weights.h5")
-    ours = loading.load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
+    ours = load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
     pixels = np.asarray(textured(SIZE))[np.newaxis]
     expected = np.asarray(small(pixels / 127.5 - 1, training=False))
     np.testing.assert_allclose(ours(pixels), expected, atol=1e-5)
@@ -290,14 +276,12 @@ def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, t
 
 def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_labels, tmp_path):
 
-    from classifier.models import loading
-
     path = tmp_path / "w.weights.h5"
     small.save_weights(path)
     content = bytearray(path.read_bytes())
     checksum = f"{hashlib.sha256(content).hexdigest()}  w.weights.h5\n"
     path.with_name("w.weights.h5.sha256").write_text(checksum)
-    loading.load("mobilenet_v2", str(path), small_labels)
+    load("mobilenet_v2", str(path), small_labels)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert "found a checksum other than that in w.weights.h5.sha256" in refused("mobilenet_v2", str(path), small_labels)
@@ -419,10 +403,8 @@ def test_random_weights_do_without_labels(monkeypatch):
     from keras.src.applications import imagenet_utils
     from keras.src.utils import file_utils
 
-    from classifier.models import loading
-
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     monkeypatch.setattr(file_utils, "get_file", no_network)
-    ours = loading.load("mobilenet_v2", "random")
-    assert ours.is_random
-    assert ours.labels[7] == Label("", "class_7")
+    ours = load("mobilenet_v2", "random")
+    assert ours.info.is_random
+    assert ours.info.labels[7] == Label("", "class_7")

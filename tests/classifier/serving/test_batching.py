@@ -13,10 +13,25 @@ from classifier.serving.batching import Batcher
 
 SOON = 10  # seconds; only a broken batcher ever waits so long
 FOREVER = 3600
+NEVER = float("inf")  # a deadline
+BOUNDS = {"max_batch": 32, "max_wait_s": 0.1, "max_waiting": 256}
 
 
 def later() -> float:
     return time.monotonic() + 60
+
+
+class Clock:
+    """The time, which can be set ahead."""
+
+    def __init__(self):
+        self._ahead_s = 0.0
+
+    def __call__(self):
+        return time.monotonic() + self._ahead_s
+
+    def advance(self, seconds):
+        self._ahead_s += seconds
 
 
 class Recorder:
@@ -27,11 +42,13 @@ class Recorder:
         self.started = threading.Semaphore(0)
         self.go_on = threading.Event()
         self.go_on.set()
+        self.after = lambda items: None
 
     def __call__(self, items):
         self.batches.append(list(items))
         self.started.release()
         assert self.go_on.wait(SOON)
+        self.after(items)
         if any(item == "poison" for item in items):
             raise RuntimeError("poison")
         if any(item == "exit" for item in items):
@@ -50,7 +67,7 @@ def make(run):
     made = []
 
     def make(**options):
-        made.append(Batcher(run, **options))
+        made.append(Batcher(run, **(BOUNDS | options)))
         return made[-1]
 
     yield make
@@ -111,35 +128,41 @@ def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
         assert batcher.submit(1, later()).result(SOON) == 2
 
 
-def test_what_was_announced_long_ago_is_not_waited_for(run, make, monkeypatch):
-    batcher, now = make(max_wait_s=FOREVER), time.monotonic
+def test_what_was_announced_long_ago_is_not_waited_for(run, make):
+    clock = Clock()
+    batcher = make(max_wait_s=FOREVER, clock=clock)
     with batcher.expect():  # such as a slow upload
-        monkeypatch.setattr("classifier.serving.batching.time.monotonic", lambda: now() + FOREVER)
-        assert batcher.submit(1, time.monotonic() + SOON).result(SOON) == 2
+        clock.advance(FOREVER)
+        assert batcher.submit(1, clock() + SOON).result(SOON) == 2
 
 
 @pytest.fixture
 def answered_two(run, held):
-    """A batcher that has answered two together."""
-    batcher, _ = held(max_wait_s=FOREVER)
-    futures = [batcher.submit(i, later()) for i in (1, 2)]
-    run.go_on.set()
-    assert [future.result(SOON) for future in futures] == [2, 4]
-    return batcher
+    """Make a batcher that has answered two together; `took` is what each batch takes by its clock, in seconds."""
+
+    def make(took):
+        clock = Clock()
+        run.after = lambda items: clock.advance(took.get(tuple(items), 0))
+        batcher, _ = held(max_wait_s=FOREVER, clock=clock)
+        futures = [batcher.submit(i, later()) for i in (1, 2)]
+        run.go_on.set()
+        assert [future.result(SOON) for future in futures] == [2, 4]
+        return batcher
+
+    return make
 
 
 def test_an_idle_thread_waits_for_as_many_as_it_answered_last(run, answered_two):
-    answered_two._patience_s = FOREVER  # as if they had taken long
-    futures = [answered_two.submit(i, later()) for i in (3, 4)]
+    batcher = answered_two(took={(1, 2): 10 * FOREVER})
+    futures = [batcher.submit(i, NEVER) for i in (3, 4)]
     assert [future.result(SOON) for future in futures] == [6, 8]
     assert run.batches == [[0], [1, 2], [3, 4]]
 
 
 def test_it_waits_a_tenth_of_the_time_that_those_took_and_only_once(answered_two):
-    assert answered_two._patience_s < SOON / 10
-    assert answered_two.submit(3, later()).result(SOON) == 6
-    answered_two._patience_s = FOREVER
-    assert answered_two.submit(4, later()).result(SOON) == 8
+    batcher = answered_two(took={(1, 2): SOON / 100, (3,): 10 * FOREVER})
+    assert batcher.submit(3, NEVER).result(SOON) == 6
+    assert batcher.submit(4, NEVER).result(SOON) == 8
 
 
 def test_the_window_shuts_when_the_batch_is_full(run, make):
@@ -161,9 +184,15 @@ def test_a_full_queue_refuses_at_once(run, held):
     assert batcher.submit(3, later()).result(SOON) == 6
 
 
+def known(seconds):
+    """A throughput of so many seconds an item."""
+    throughput = Throughput()
+    throughput.note(seconds=seconds, items=1)
+    return throughput
+
+
 def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held):
-    batcher, _ = held()
-    batcher._pace.note(seconds=16.0, items=1)  # from now on, an item is thought to take 16 s; one is running
+    batcher, _ = held(throughput=known(16))  # seconds that an item is thought to take; one is running
     waiting = [batcher.submit(i, later()) for i in range(2)]  # the second is expected after 48 s
     with pytest.raises(Full):
         batcher.submit(3, later())  # expected after 64 s, with 60 s to live
@@ -172,20 +201,19 @@ def test_an_item_that_cannot_be_run_in_time_is_refused_at_once(run, held):
 
 
 def test_an_idle_batcher_takes_an_item_however_slow_it_is_thought_to_be(make):
-    batcher = make()
-    batcher._pace.note(seconds=1000.0, items=1)
+    batcher = make(throughput=known(1000))
     assert batcher.submit(1, later()).result(SOON) == 2
 
 
-def test_pace_goes_by_items_not_by_batches():
-    pace = Throughput()
-    assert pace.seconds(5) == 0
-    pace.note(seconds=2.0, items=1)
-    assert pace.seconds(3) == 6
+def test_throughput_goes_by_items_not_by_batches():
+    throughput = Throughput()
+    assert throughput.seconds(5) == 0
+    throughput.note(seconds=2.0, items=1)
+    assert throughput.seconds(3) == 6
     for _ in range(100):
-        pace.note(seconds=7.0, items=7)
-        pace.note(seconds=2.0, items=1)
-    assert pace.seconds(8) == pytest.approx(9, rel=0.05)
+        throughput.note(seconds=7.0, items=7)
+        throughput.note(seconds=2.0, items=1)
+    assert throughput.seconds(8) == pytest.approx(9, rel=0.05)
 
 
 def test_an_item_past_its_deadline_is_dropped_unrun(run, held):
@@ -224,7 +252,7 @@ def test_a_poisoned_item_fails_alone(run, held, bad):
 
 
 def test_a_run_that_loses_results_is_an_error_not_a_mix_up(make):
-    batcher = Batcher(lambda items: items[1:])
+    batcher = Batcher(lambda items: items[1:], **BOUNDS)
     with pytest.raises(ValueError, match="0 results for 1 items"):
         batcher.submit(1, later()).result(SOON)
     batcher.close(SOON)

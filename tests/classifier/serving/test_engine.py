@@ -13,6 +13,7 @@ from support.waiting import wait_until
 
 from app import create_app
 from classifier.errors import BrokenImage, NoImage, Unavailable
+from classifier.options import Limits
 from classifier.serving.engine import Answer, LocalEngine
 from classifier.storage.kept import KeptResults
 
@@ -23,6 +24,7 @@ class HeldModel(ToyModel):
     """A model that can be held, and that fails on black (an exception) and white (not a number)."""
 
     def __init__(self):
+        super().__init__()
         self.started = threading.Semaphore(0)
         self.go_on = threading.Event()
         self.go_on.set()
@@ -50,7 +52,7 @@ def make(model):
     made = []
 
     def make(**options):
-        made.append(LocalEngine(model, **options))
+        made.append(LocalEngine(model, Limits().model_copy(update=options)))
         return made[-1]
 
     yield make
@@ -142,11 +144,24 @@ def test_a_photo_that_is_not_answered_in_time_is_told_so_and_not_run(make, model
 
 
 def test_when_all_decoders_are_busy_the_deadline_holds(make, monkeypatch):
-    engine = make(timeout_s=0.5)
-    for _ in range(2):
-        engine._decoding.acquire()
+    from classifier.photos import decode
+
+    engine, begun, go_on, read = make(timeout_s=0.5), threading.Semaphore(0), threading.Event(), decode.read
+
+    def held(*args):
+        begun.release()
+        assert go_on.wait(SOON)
+        return read(*args)
+
+    monkeypatch.setattr(decode, "read", held)
+    threads, _ = in_threads(engine.classify, [[picture()]] * 2)
+    for _ in threads:
+        assert begun.acquire(timeout=SOON)
     (late,) = engine.classify([picture()])
     assert isinstance(late, Unavailable)
+    go_on.set()
+    for thread in threads:
+        thread.join(SOON)
 
 
 def test_no_more_photos_are_decoded_at_once_than_allowed(make, monkeypatch):
@@ -190,8 +205,8 @@ def test_after_close_photos_are_refused(make):
     engine.close()
     (refused,) = engine.classify([picture()])
     assert isinstance(refused, Unavailable)
-    with pytest.raises(Unavailable):
-        engine.check_room()
+    with pytest.raises(Unavailable), engine.admit():
+        pass
 
 
 @pytest.fixture

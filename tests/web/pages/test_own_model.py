@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.loading import load
 from support.model_folders import COLOURS, write_colours
 from support.pictures import encoded, picture, textured
 from support.sites import post
@@ -41,10 +42,8 @@ def own(tmp_path_factory):
 @pytest.fixture(scope="module")
 def engine(own):
 
-    from classifier.models import loading
-
-    ours = loading.load(str(own))
-    engine = LocalEngine(ours, resize=ours.resize)
+    ours = load(own)
+    engine = LocalEngine(ours)
     yield engine
     engine.close()
 
@@ -83,8 +82,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
     from classifier.dataset import reading
     from classifier.evaluation import evaluate
     from classifier.models import folder
-    from classifier.photos import decode
-    from classifier.prediction import rows
+    from classifier.photos import decode, files
 
     tints = {"blue": (0.4, 0.6, 1), "green": (0.5, 1, 0.7), "red": (1, 0.5, 0.4)}
     for name, tint in tints.items():
@@ -92,12 +90,12 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
         for i, size in enumerate([(320, 240), (97, 410), (33, 32)]):
             photo = Image.fromarray((np.asarray(textured(size)) * tint).astype(np.uint8))
             (tmp_path / "data" / name / f"{i}.jpg").write_bytes(encoded(photo, "JPEG", quality=95))
-    paths = rows.find([tmp_path / "data"])
+    paths = files.find([tmp_path / "data"])
 
     results = post(site, *[(path.read_bytes(), path.name) for path in paths], json=True).json["results"]
     by_site = [{p["label"]: p["score"] for p in result["predictions"]} for result in results]
     out = io.StringIO()
-    assert output.run(engine, paths, "json", out) == 0
+    assert output.run(engine, paths, "json", 3, out) == 0
     by_command = [
         {p["label"]: p["score"] for p in json.loads(line)["predictions"]} for line in out.getvalue().splitlines()
     ]
@@ -178,10 +176,10 @@ def test_without_a_place_for_results_it_is_unsure_all_the_same(make_site):
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
-    from classifier.models import folder, loading
+    from classifier.models import folder
     from classifier.models.precision import PROBABILITIES, rebuilt
 
-    low, full = loading.load(str(own), precision=precision), loading.load(str(own))
+    low, full = load(own, precision=precision), load(own)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
     assert (low.precision, full.precision) == (precision, "float32")
     assert low(pixels).dtype == np.float32
@@ -295,13 +293,11 @@ def test_a_notice_is_on_every_page_and_escaped(make_site):
 
 def test_a_label_is_escaped_everywhere(tmp_path, own):
 
-    from classifier.models import loading
-
     path = Path(shutil.copytree(own, tmp_path / "odd"))
     card = json.loads((path / "model.json").read_text())
     labels = ["<script>alert(1)</script>", 'a"b', "c&d_e, f"]
     (path / "model.json").write_text(json.dumps(card | {"labels": labels}))
-    engine = LocalEngine(loading.load(str(path)))
+    engine = LocalEngine(load(path))
     settings = Settings(uploads=tmp_path / "uploads", model=str(path))
     client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     page = post(client, picture("red"))
@@ -313,12 +309,10 @@ def test_a_label_is_escaped_everywhere(tmp_path, own):
 
 def test_a_folder_trained_elsewhere_serves_by_its_own_way_of_resizing(tmp_path):
 
-    from classifier.models import loading
-
-    stretched = loading.load(str(write_colours(tmp_path / "stretched", resize="stretch")))
+    stretched = load(write_colours(tmp_path / "stretched", resize="stretch"))
     wide = Image.new("RGB", (400, 100), "red")
     wide.paste("blue", (150, 0, 250, 100))  # the middle, all that crop would see
-    engine = LocalEngine(stretched, resize=stretched.resize)
+    engine = LocalEngine(stretched)
     (answer,) = engine.classify([encoded(wide)])
     engine.close()
     assert answer.predictions[0].label == "red"

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -172,11 +173,12 @@ def test_when_keeping_fails_the_answer_is_still_given_saying_so(make_client, tmp
     assert "could not be kept" in post(client, picture(), json=True).json["results"][0]["notice"]
 
 
-def test_random_weights_are_announced_on_every_page(client, monkeypatch):
+def test_random_weights_are_announced_on_every_page(make_client, monkeypatch):
     from support.models import ToyModel
 
-    assert "answers mean nothing" not in page(client.get("/"))
-    monkeypatch.setattr(ToyModel, "is_random", True)
+    assert "answers mean nothing" not in page(make_client().get("/"))
+    monkeypatch.setattr(ToyModel, "info", replace(ToyModel.info, is_random=True))
+    client = make_client()
     url = post(client, picture(), json=True).json["results"][0]["url"]
     for response in (client.get("/"), post(client, picture()), client.get(url), client.get("/nowhere"), post(client)):
         assert "answers mean nothing" in page(response)
