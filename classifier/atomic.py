@@ -74,6 +74,3 @@ def exchanged(one: Path, other: Path) -> bool:
     except AttributeError:
         return False
     return bool(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
-
-
-appearing = writing  # its name until every caller has moved

@@ -9,6 +9,7 @@ from classifier.contract import Label
 from classifier.errors import NotDownloaded, StartupError
 from classifier.text import is_class_name, one_line
 
+IMAGENET_CLASSES = 1000
 WAYS_OUT = (
     "Ways out: let this machine reach the internet once; or copy imagenet_class_index.json into ~/.keras/models/; "
     "or set CLASSIFIER_LABELS to such a file."
@@ -24,7 +25,7 @@ def imagenet() -> list[Label]:
 
     try:
         # Rising scores, so that the ranking from best to worst is the reverse of the order of the outputs.
-        (ranked,) = decode_predictions(np.arange(1000.0)[np.newaxis], top=1000)
+        (ranked,) = decode_predictions(np.arange(float(IMAGENET_CLASSES))[np.newaxis], top=IMAGENET_CLASSES)
     except Exception as exc:  # Keras raises bare Exception for a failed download
         raise NotDownloaded(
             "The labels cannot be obtained: expected Keras' ImageNet class index in ~/.keras/models or from the "
@@ -59,6 +60,6 @@ def parsed(entry: object) -> Label:
     raise ValueError(f"the entry {entry!r:.80}")
 
 
-def placeholders(count: int = 1000) -> list[Label]:
+def placeholders(count: int = IMAGENET_CLASSES) -> list[Label]:
     """Return names for the classes of a model with random weights, whose answers have no meaning."""
     return [Label("", f"class_{i}") for i in range(count)]

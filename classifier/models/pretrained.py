@@ -73,7 +73,7 @@ def plain(name: str) -> str:
 def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
     """Build a model with its ImageNet weights, which Keras downloads, checks and caches. Raises NotDownloaded."""
     try:
-        with quick_to_give_up():
+        with download_timeout():
             return builder(weights="imagenet", **arguments)
     except Exception as exc:  # Keras raises a bare Exception for a failed download
         raise NotDownloaded(
@@ -83,7 +83,7 @@ def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras
 
 
 @contextmanager
-def quick_to_give_up() -> Iterator[None]:
+def download_timeout() -> Iterator[None]:
     """Limit downloads to DOWNLOAD_TIMEOUT_S of silence; Keras sets no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)

@@ -62,6 +62,3 @@ def files(folder: Path) -> Iterator[Path]:
 
 def is_wanted(name: str) -> bool:
     return not name.startswith(".") and name not in NOT_PHOTOS
-
-
-content = read  # its name until every caller has moved

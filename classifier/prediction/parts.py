@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from classifier.atomic import appearing
+from classifier.atomic import writing
 from classifier.errors import DataError
 from classifier.prediction.formats import FORMATS, Record, failures
 from classifier.prediction.rows import Row
@@ -65,13 +65,13 @@ class PartWriter:
         records, self._waiting, self._written = self._waiting, [], time.monotonic()
         if records:  # taken first, so that an interrupted part is done again but never written twice
             self._next += 1  # and counted first, so that no part is ever overwritten
-            with appearing(self._folder / f"part-{self._next - 1:08}.{self._suffix}") as part:
+            with writing(self._folder / f"part-{self._next - 1:08}.{self._suffix}") as part:
                 self._format.write(records, self._columns, part)
             self.failed |= failures(records)
 
     def join(self, file: Path) -> None:
         """Replace the parts by one file, which appears complete or not at all."""
-        with appearing(file) as part:
+        with writing(file) as part:
             self._format.write(self._records(), self._columns, part)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -85,7 +85,7 @@ class PartWriter:
     def _check_about(self) -> None:
         path = self._folder / ".about.json"
         if not path.exists():
-            with appearing(path) as part:
+            with writing(path) as part:
                 part.write_text(json.dumps(self._about))
         for name, begun in json.loads(path.read_text()).items():
             if begun != self._about.get(name):

@@ -9,14 +9,14 @@ from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts
 from classifier.errors import StartupError
 from classifier.models import backend, weights
-from classifier.models.pretrained import download, find_builder, find_preprocessing, quick_to_give_up
+from classifier.models.labels import IMAGENET_CLASSES
+from classifier.models.pretrained import download, find_builder, find_preprocessing
 from classifier.progress import progress
 from classifier.training import recipes
 from classifier.training.fit import Batches, History, fit
 from classifier.training.options import Options
 from classifier.training.recipes import inputs, large_enough
 
-IMAGENET_CLASSES = 1000
 AUGMENTED_COPIES = 2  # of every training photo, if photos are augmented: each costs another run of the backbone
 FINE_TUNED_SHARE = 1 / 3  # of the layers, from the end
 FINE_TUNING_RATE = 1 / 100  # of the learning rate
@@ -55,8 +55,7 @@ def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -
     with weights.unset(), large_enough(side, name):  # before anything is downloaded
         network = builder(weights=None, **arguments)
     if weights_from == "imagenet":
-        with quick_to_give_up():
-            network = download(name, builder, arguments)
+        network = download(name, builder, arguments)
     else:
         fill(network, name, weights_from)
     network.trainable = False

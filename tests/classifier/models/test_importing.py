@@ -319,7 +319,7 @@ def test_labels_of_an_editor_on_windows(tmp_path):
         ("l.txt", b"\xff\nb\n", "cannot be read"),
         ("l.txt", b"", "expected a name per line, found 0"),
         ("l.txt", b"one\n\n", "expected a name per line, found 1"),
-        ("l.txt", b"a\tb\nc\nd", "is no name"),
+        ("l.txt", b"a\tb\nc\nd", "cannot be shown"),
         ("l.json", b'["a", "b", "c"]', "expected a JSON object"),
         ("l.txt", None, "cannot be read"),
         ("l.json", None, "cannot be used"),
