@@ -112,7 +112,7 @@ def test_the_answers_are_the_original_ones(imported, kind, format):
     expected = by_hand(network)
     assert np.ptp(expected) > 0.01  # not uniform
     np.testing.assert_allclose(ours(PIXELS), expected, atol=1e-5)
-    assert [label.name for label in ours.labels] == card.labels == ["class 0", "class 1", "class 2"]
+    assert [label.name for label in ours.info.labels] == card.labels == ["class 0", "class 1", "class 2"]
     assert (ours.info.size, ours.info.resize, ours.info.threshold) == ((SIDE, SIDE), "stretch", 0.0)
 
 

@@ -100,7 +100,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
         {p["label"]: p["score"] for p in json.loads(line)["predictions"]} for line in out.getvalue().splitlines()
     ]
     photos = reading.read(tmp_path / "data", engine.model.size, engine.model.resize)
-    scores = evaluate.predict(engine.model, photos, np.arange(len(paths)))
+    scores = evaluate.predict(load(own), photos, np.arange(len(paths)))
     by_evaluation = [dict(zip(COLOURS, row, strict=True)) for row in scores]
     network, card = folder.read(own)
     pixels = [fit.to_pixels(decode.read(p.read_bytes(), card.size, card.resize), card.size, card.resize) for p in paths]
@@ -181,7 +181,7 @@ def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
 
     low, full = load(own, precision=precision), load(own)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
-    assert (low.precision, full.precision) == (precision, "float32")
+    assert (low.info.precision, full.info.precision) == (precision, "float32")
     assert low(pixels).dtype == np.float32
     np.testing.assert_allclose(low(pixels).sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(low(pixels), full(pixels), atol=0.02)
