@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal, TypeVar
 
 import click
+from click.core import ParameterSource
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -158,11 +159,15 @@ def commands() -> None:
 )
 @click.option(
     "--engine",
+    cls=Setting,
     type=click.Choice(["local", "ray"]),
     default="local",
     help="with -o: predict in this process (local), or on a Ray cluster",
 )
+@click.pass_context
 def predict(
+    ctx: click.Context,
+    /,
     paths: Sequence[Path],
     as_json: bool,
     as_csv: bool,
@@ -178,7 +183,7 @@ def predict(
     if output:
         about = {name: value and str(value) for name, value in values.items() if name in ModelOptions.model_fields}
         return predict_into(output, paths, options, limits, about, engine)
-    if engine == "ray":
+    if engine == "ray" and ctx.get_parameter_source("engine") is ParameterSource.COMMANDLINE:
         raise DataError("--engine ray writes to files; please choose an output with -o OUT.")
     from classifier.photos import files
     from classifier.prediction import output as printing

@@ -49,6 +49,7 @@ class Run:
             return sum(parts.failed.values())
 
     def _answer(self, todo: Sequence[str], parts: PartWriter) -> None:
+        """Add a row for each of these files to `parts`, and keep what is there in case of an interrupt."""
         done, total = len(parts.failed), len(parts.failed) + len(todo)
         try:
             with closing(with_progress(self.answer(todo), done, total)) as rows:

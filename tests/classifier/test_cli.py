@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import click
 import pytest
 from support.pictures import picture
 
@@ -97,7 +98,7 @@ def test_a_wrong_setting_is_told_too(capsys, monkeypatch, name, value):
         *[("predict", name, "/some/where") for name in ("MODEL", "WEIGHTS", "LABELS")],
         *[("train", "WEIGHTS", "/some/where"), ("train", "RESIZE", "stretch")],
         *[("evaluate", "PRECISION", "float16"), ("predict", "PRECISION", "float16"), ("predict", "RESIZE", "stretch")],
-        ("feedback", "UPLOADS", "/some/where"),
+        *[("feedback", "UPLOADS", "/some/where"), ("predict", "ENGINE", "ray")],
     ],
 )
 def test_every_command_reads_the_settings_that_it_needs(monkeypatch, command, setting, value):
@@ -109,13 +110,14 @@ def test_every_command_reads_the_settings_that_it_needs(monkeypatch, command, se
     assert parsed(command, arguments)[name] == default
     monkeypatch.setenv(f"CLASSIFIER_{setting}", value)
     assert str(parsed(command, arguments)[name]) == str(type(default or "")(value)) != str(default)
-    other = {"PRECISION": "bfloat16", "RESIZE": "crop"}.get(setting, "3")
+    other = {"PRECISION": "bfloat16", "RESIZE": "crop", "ENGINE": "local"}.get(setting, "3")
     option = f"--{name.replace('_', '-')}"
     assert str(parsed(command, [*arguments, option, other])[name]) == str(type(default or "")(other))
 
 
 def parsed(command, arguments):
-    return commands.commands[command].make_context(command, list(arguments)).params
+    parent = click.Context(commands, **commands.context_settings)
+    return commands.commands[command].make_context(command, list(arguments), parent).params
 
 
 def test_a_path_that_is_not_there_is_told_before_a_model_is_loaded(capsys, tmp_path):
