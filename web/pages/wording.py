@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from classifier import text
 from classifier.contract import Prediction
 from web.pages.inflection import inflect
 
@@ -20,13 +21,13 @@ def readable(label: str) -> str:
 
 def percent(score: float) -> str:
     """Return a probability (0 to 1) as a percentage with two decimals, "47.31%"."""
-    return f"{score * 100:.2f}%"
+    return text.percent(score, decimals=2)
 
 
 def printable(filename: str) -> str:
     """Return the last part of a sent file name, without control characters and at most 255 characters long."""
     name = filename.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in name if char.isprintable())[:MAX_NAME]
+    return text.printable(name, replacement="")[:MAX_NAME]
 
 
 @cache
