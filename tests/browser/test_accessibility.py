@@ -90,7 +90,7 @@ def test_a_result_and_why_and_what_was_said_of_it(visit, tmp_path):
     page.locator(".feedback button[value=no]").click()
     page.wait_for_selector("text=Thank you")
     check(page)
-    page.click("text=Delete photo and answer")
+    page.click("text=Delete photo and result")
     page.wait_for_selector("text=were deleted")
     check(page)
 

@@ -105,7 +105,7 @@ def test_a_browser_uploads_keeps_and_deletes(site, browser, photo, uploads, scri
         expect(page).to_have_url(re.compile("/results/[0-9a-f]{32}$"))
         expect(page.locator("progress")).to_have_count(5)
         kept = page.url
-        page.click("text=Delete photo and answer")
+        page.click("text=Delete photo and result")
         expect(page.locator("[role=status]")).to_contain_text("were deleted")
         assert page.goto(kept).status == 404
         expect(page.locator("[role=alert]")).to_contain_text("is not here")
@@ -134,7 +134,7 @@ def test_the_form_works_by_keyboard(site, browser, photo):
         for _ in range(4):
             page.keyboard.press("Tab")
             focused.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
-        assert focused == ["Skip to the content", "What is in this photo?", "fileImage", "Predict"]
+        assert focused == ["Skip to main content", "What is in this photo?", "fileImage", "Predict"]
         page.keyboard.press("Enter")
         page.wait_for_selector("progress")
 

@@ -62,7 +62,7 @@ def test_a_good_folder_gives_no_cause_for_complaint(folder):
     found = inspect(folder)
     assert (len(found.readable), len(found.usable)) == (24, 24)
     assert problems(found) == warnings(found) == []
-    assert "Nothing is amiss." in as_text(found)
+    assert "No problems found." in as_text(found)
 
 
 def test_one_class_is_not_enough(tmp_path):
@@ -82,7 +82,7 @@ def test_what_cannot_be_read_is_told_with_the_reason(folder):
     assert "cats/empty.jpg: This file is empty" in text
     assert "cats/text.txt: This file is not an image" in text
     assert "dogs/broken.jpg: This image is damaged" in text
-    assert "dogs/gone.jpg: This is no file" in text
+    assert "dogs/gone.jpg: This is not a file" in text
     assert len(found.readable) == 24
 
 

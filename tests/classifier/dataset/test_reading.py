@@ -30,7 +30,7 @@ def place(folder, name, content=b""):
 
 
 def names(folder):
-    """Return (path below the folder, class name, part) of every photo that is found."""
+    """Return Return (path below the folder, class name, part) of every photo that is found."""
     classes, photos = find(folder)
     return [(photo.path.relative_to(folder).as_posix(), classes[photo.label], photo.part) for photo in photos]
 
@@ -134,8 +134,8 @@ def test_a_folder_without_two_classes_is_one_sentence(tmp_path, kind):
     with pytest.raises(DataError, match=r"^[^\n]* expected [^\n]*\.$") as raised:
         find(folder)
     said = {"missing": "is not a folder", "file": "is not a folder"}
-    said |= {"one class": "holds 1 class folder;", "one class, divided": "holds 1 class folder;"}
-    assert said.get(kind, "holds 0 class folders;") in str(raised.value)
+    said |= {"one class": "contains 1 class folder;", "one class, divided": "contains 1 class folder;"}
+    assert said.get(kind, "contains 0 class folders;") in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["a\nb", " ", "a\u200bb", b"caf\xe9".decode(errors="surrogateescape")])

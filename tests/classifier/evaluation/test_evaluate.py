@@ -176,7 +176,7 @@ def test_nothing_left_to_test_with_is_one_sentence(colours, photos, why):
         seen(colours, train=of(photos))
     for i, path in enumerate(of(photos) if why == "unreadable" else []):
         path.write_bytes(b"no photo %d" % i)
-    with pytest.raises(DataError, match=r"^[^\n]* holds no photo to test with[^\n]*\.$"):
+    with pytest.raises(DataError, match=r"^[^\n]* has no photo to test with[^\n]*\.$"):
         evaluate(colours, photos)
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,21 @@ def test_what_was_written_is_read(original):
     assert card.training == {"epochs": 3}
     assert card.versions.keys() == {"python", "keras", "backend"}
     assert replace(card, size=(32, 32)) == card
+
+
+def test_a_network_built_without_initial_values_is_read_where_nothing_else_was_imported(tmp_path):
+    """`weights.Unset` is saved as `classifier>Unset`, which Keras knows once `models.folder` is imported."""
+    import keras
+
+    from classifier.models import folder, weights
+
+    with weights.unset():
+        images = keras.Input((32, 32, 3), dtype="uint8", name="images")
+        means = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(images, "float32"))
+        network = keras.Model(images, keras.layers.Dense(3, activation="softmax")(means))
+    folder.write(tmp_path, network, folder.ModelCard(labels=COLOURS, size=(32, 32)))
+    reading = f"from pathlib import Path; from classifier.models import folder; folder.read(Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", reading], check=True)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.keras"])
@@ -236,7 +253,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / mine).write_text("mine")
-    with pytest.raises(StartupError, match=r"is no model folder; it is left alone"), folder.replaced(tmp_path / "mine"):
+    with (
+        pytest.raises(StartupError, match=r"is not a model folder; it is left alone"),
+        folder.replaced(tmp_path / "mine"),
+    ):
         pytest.fail("not to be begun")
     assert names(tmp_path) == ["mine"]
     assert (tmp_path / "mine" / mine).read_text() == "mine"

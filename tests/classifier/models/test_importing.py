@@ -112,7 +112,7 @@ def test_the_answers_are_the_original_ones(imported, kind, format):
     expected = by_hand(network)
     assert np.ptp(expected) > 0.01  # not uniform
     np.testing.assert_allclose(ours(PIXELS), expected, atol=1e-5)
-    assert [label.name for label in ours.labels] == card.labels == ["class 0", "class 1", "class 2"]
+    assert [label.name for label in ours.info.labels] == card.labels == ["class 0", "class 1", "class 2"]
     assert (ours.info.size, ours.info.resize, ours.info.threshold) == ((SIDE, SIDE), "stretch", 0.0)
 
 
@@ -237,7 +237,7 @@ def test_a_whole_file_of_weights_is_no_model(refused, tmp_path):
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", ""])
 def test_no_file(refused, tmp_path, name):
     assert refused(tmp_path / name) == (
-        f"The model {tmp_path / name} is no file; expected a whole saved model, .keras or .h5."
+        f"The model {tmp_path / name} is not a file; expected a whole saved model, .keras or .h5."
     )
 
 
@@ -319,7 +319,7 @@ def test_labels_of_an_editor_on_windows(tmp_path):
         ("l.txt", b"\xff\nb\n", "cannot be read"),
         ("l.txt", b"", "expected a name per line, found 0"),
         ("l.txt", b"one\n\n", "expected a name per line, found 1"),
-        ("l.txt", b"a\tb\nc\nd", "is no name"),
+        ("l.txt", b"a\tb\nc\nd", "cannot be shown"),
         ("l.json", b'["a", "b", "c"]', "expected a JSON object"),
         ("l.txt", None, "cannot be read"),
         ("l.json", None, "cannot be used"),

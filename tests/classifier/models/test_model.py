@@ -130,7 +130,7 @@ def test_nothing_is_traced_after_the_warm_up(labels_path):
 
     inputs = keras.Input((*SIZE, 3), dtype="uint8")
     outputs = keras.layers.GlobalAveragePooling2D()(Spy()(keras.ops.cast(inputs, "float32")))
-    ours = model.Model("spied", keras.Model(inputs, outputs), [Label("", "a")] * 3, is_random=False)
+    ours = model.Model("spied", keras.Model(inputs, outputs), [Label("", "a")] * 3, resize="crop")
     ours.warm_up()
     before = len(traced)
     for n in range(1, 20):
@@ -195,11 +195,11 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
 def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     import keras
 
-    from classifier.models import loading, weights
+    from classifier.models import weights
 
     ours = load("efficientnet_b0", "random", labels_path)
     reference = keras.applications.EfficientNetB0(weights=None)
-    weights.randomise(reference, loading.SEED)
+    weights.randomise(reference)
     pixels = np.stack([np.asarray(textured(SIZE))] * 2)
     np.testing.assert_allclose(ours(pixels), np.asarray(reference(pixels.astype("float32"))), atol=1e-5)
 
@@ -298,7 +298,7 @@ def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_
     load("mobilenet_v2", str(path), small_labels)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert "found another checksum than w.weights.h5.sha256 tells" in refused("mobilenet_v2", str(path), small_labels)
+    assert "found a checksum other than that in w.weights.h5.sha256" in refused("mobilenet_v2", str(path), small_labels)
 
 
 def test_weights_of_another_class_count(small, labels_path, tmp_path):
@@ -405,11 +405,11 @@ def test_without_network_or_cache_labels_and_weights_say_so(monkeypatch, labels_
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     monkeypatch.setattr(file_utils, "get_file", no_network)
     message = refused("mobilenet_v2", "imagenet", None)
-    assert message.startswith("The labels cannot be had: expected")
+    assert message.startswith("The labels cannot be obtained: expected")
     assert "URL fetch failure" in message
     assert message.count("; or ") == 2
     message = refused("vgg16", "imagenet", labels_path)
-    assert message.startswith("The weights of vgg16 cannot be had: expected")
+    assert message.startswith("The weights of vgg16 cannot be obtained: expected")
     assert message.count("; or ") == 2
 
 

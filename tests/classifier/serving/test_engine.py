@@ -286,7 +286,7 @@ def test_a_hung_model_is_neither_alive_nor_ready(make, model, settings):
     for path in ("/healthz", "/readyz"):
         response = client.get(path, headers={"Accept": "application/json"})
         assert response.status_code == 503
-        assert "has to be replaced" in response.json["detail"]
+        assert "must be replaced" in response.json["detail"]
     model.go_on.set()
     for thread in holding:
         thread.join(SOON)

@@ -80,6 +80,16 @@ def test_what_is_kept_and_what_visitors_say_is_counted(client, measured):
     assert found["classifier_resident_memory_bytes"] > 10e6
 
 
+def test_feedback_that_is_refused_is_not_counted(client, measured):
+    (result,) = post(client, LIME, json=True).json["results"]
+    for right in ("no", "maybe"):
+        client.post(f"{result['url']}/feedback", data={"right": right})
+    client.post("/results/" + "0" * 32 + "/feedback", data={"right": "no"})
+    found = measured()
+    assert found["classifier_feedback_total{'right': 'no'}"] == 1
+    assert "classifier_feedback_total{'right': 'yes'}" not in found
+
+
 def test_memory_is_looked_up_once_a_second(monkeypatch):
     measured = Metrics()
     monkeypatch.setattr("web.ops.metrics.resident_bytes", iter([1.0, 2.0]).__next__)

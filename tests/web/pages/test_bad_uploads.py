@@ -138,7 +138,7 @@ def test_what_is_our_fault_is_logged_and_told_in_general_words(client, monkeypat
     monkeypatch.setattr("classifier.storage.kept.KeptResults.keep", lambda *_: 1 / 0)
     response = post(client, picture(), json=True)
     assert response.status_code == 500
-    assert response.json["detail"] == "Something went wrong on our side and was noted; please try again."
+    assert response.json["detail"] == "Something went wrong on our side. The error has been logged; please try again."
     assert "ZeroDivisionError" in caplog.text
     monkeypatch.undo()
     assert post(client, picture()).status_code == 200

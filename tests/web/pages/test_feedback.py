@@ -103,5 +103,5 @@ def test_a_label_never_leads_out_of_the_folder(label, name):
 def test_neither_yes_nor_no_is_nothing(client, kept, form):
     refused = say(client, kept, **form)
     assert refused.status_code == 400
-    assert "yes or no" in refused.text
+    assert "must be &#34;yes&#34; or &#34;no&#34;" in refused.text
     assert "feedback" not in again(client, kept)
