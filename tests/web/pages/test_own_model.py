@@ -182,7 +182,7 @@ def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
 
     low, full = load(own, precision=precision), load(own)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
-    assert (low.precision, full.precision) == (precision, "float32")
+    assert (low.info.precision, full.info.precision) == (precision, "float32")
     assert low(pixels).dtype == np.float32
     np.testing.assert_allclose(low(pixels).sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(low(pixels), full(pixels), atol=0.02)
