@@ -1,45 +1,60 @@
-"""Write a file or a folder so that it appears whole or not at all."""
+"""Write a file or a folder so that it appears whole or not at all, whenever the process or the machine fails."""
 
 import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from classifier.errors import StartupError
-from classifier.text import one_line
-
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2(2)
 
 
 @contextmanager
-def replaced(folder: Path, is_free: Callable[[Path], bool]) -> Iterator[Path]:
-    """A new folder to fill; at the end it takes the place of `folder` in one step, or, after an error, it is removed.
+def writing(path: Path, *, part: Path | None = None, durable: bool = True) -> Iterator[Path]:
+    """Yield a path to write a file at, which then takes the name `path` in one step; after an error it is removed.
 
-    Raises StartupError when `folder` is there and is no model folder, or cannot be written.
+    `part` is that path, in the same file system: `.<name>.part` beside `path` unless given. A process that is killed
+    leaves it behind. `durable` waits until the content is on disk, so that the file is whole even if the machine loses
+    power. Raises OSError.
     """
-    folder = folder.resolve()  # `.` has no name, and a link is to stay one
+    part = part or path.with_name(f".{path.name}.part")
     try:
-        if not is_free(folder):
-            raise StartupError(
-                f"{folder} is there and is no model folder; it is left alone. Please choose another output."
-            )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        try:
-            yield part
-            part.chmod(0o755)  # mkdtemp's is for its owner alone
-            put_in_place(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as exc:
-        raise StartupError(f"The model folder {folder} cannot be written ({one_line(exc)}).") from exc
+        yield part
+        if durable:
+            flush(part)
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's content is on disk. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder to fill, which then takes the place of `folder` in one step; after an error it is removed.
+
+    `folder` must be an absolute path without links. Folders above it are created. Raises OSError.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        yield part
+        part.chmod(0o755)  # mkdtemp's permissions are for its owner alone
+        put_in_place(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def put_in_place(part: Path, folder: Path) -> None:
-    """Swap the two folders; where the system cannot, for a moment neither has the name."""
+    """Exchange two folders in one step; where the system cannot, nothing has the name for a moment."""
     if not folder.exists():
         part.rename(folder)
     elif not exchanged(part, folder):
@@ -53,19 +68,9 @@ def put_in_place(part: Path, folder: Path) -> None:
 
 
 def exchanged(one: Path, other: Path) -> bool:
-    """Swap two paths in one step by Linux' renameat2(2), which Python does not offer."""
+    """Exchange two paths in one step by Linux' renameat2(2), which Python does not offer; False where that fails."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except AttributeError:
         return False
     return bool(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """A file to write, which then appears as `path` at once, even if the machine fails just after."""
-    part = path.with_name(f".{path.name}.part")
-    yield part
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(path)

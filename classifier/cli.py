@@ -1,178 +1,333 @@
-"""python -m classifier predict | check | train | evaluate | import | feedback | demo: the engine without the web.
+"""python -m classifier: every command with its options, one after the other.
 
-The modules that load TensorFlow are imported by the command that needs them.
+A command imports what loads TensorFlow or scikit-learn when it runs, so that help appears at once.
 """
 
-import argparse
+import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal, TypeVar
+
+import click
+from click.core import ParameterSource
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from classifier.errors import ClassifierError, DataError
-from classifier.options import Limits, ModelOptions, build
-from classifier.prediction import output
-from classifier.training.commands import add_check, add_demo, add_evaluate, add_train
-from classifier.training.options import number
+from classifier.options import ENV_PREFIX, Limits, ModelOptions, choices, expected, shown_default
+from classifier.training.options import Options
 
 FAILED, INTERRUPTED = 1, 130
 NEEDS_EXTRA = "this needs the extra `train`: .venv/bin/pip install -c constraints.txt -e '.[train]'"
+NO_HURRY_S = 3600  # the deadline of an answer on the command line
+
+Model = TypeVar("Model", bound=BaseModel)
+Command = Callable[..., Any]
+PATH = click.Path(path_type=Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, 1 when it failed or found failures, 2 for a wrong call."""
+    """Run a command and return its exit code: 0, 1 if it failed or found failures, 2 for a wrong call."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    args = parser().parse_args(arguments)
     try:
-        return int(args.run(args))
-    except BrokenPipeError:  # by `| head`, say; what is left to flush goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except ClassifierError as error:
-        print(f"Cannot {args.command}: {error}", file=sys.stderr)
-        return FAILED
-    except OSError as error:
-        print(f"Cannot {args.command}: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
-        return FAILED
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in ("sklearn", "matplotlib"):
-            raise
-        print(f"Cannot {args.command}: {NEEDS_EXTRA}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt as stop:
-        print(str(stop) or "Interrupted; nothing was written.", file=sys.stderr)
-        return INTERRUPTED
+        return int(commands.main(arguments, prog_name="python -m classifier", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m classifier", description=__doc__.split("\n\n")[0])
-    commands = whole.add_subparsers(dest="command", required=True, metavar="command")
-    for add in (add_predict, add_check, add_train, add_evaluate, add_import, add_feedback, add_demo):
-        add(commands)
-    return whole
+class Commands(click.Group):
+    """The commands; an error of one of them becomes a sentence on stderr and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of this file
+
+    def invoke(self, ctx: click.Context) -> int:
+        try:
+            return int(super().invoke(ctx))
+        except BrokenPipeError:  # by `| head`, for example; the rest of the output is discarded
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except ClassifierError as error:
+            return failed(ctx, str(error))
+        except OSError as error:
+            return failed(ctx, f"{error.filename or 'a file'}: {error.strerror}.")
+        except ModuleNotFoundError as error:
+            if str(error.name).partition(".")[0] not in ("sklearn", "matplotlib"):
+                raise
+            return failed(ctx, NEEDS_EXTRA)
+        except KeyboardInterrupt as stop:
+            print(str(stop) or "Interrupted; nothing was written.", file=sys.stderr)
+            return INTERRUPTED
 
 
-def add_predict(commands: Any) -> None:
-    command = commands.add_parser("predict", help="name what is in photos", description=run_predict.__doc__)
-    command.set_defaults(run=run_predict)
-    command.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
-    add_model(command)
-    command.add_argument("--top", type=number(int, 1, 1000), default=5, help="how many classes an answer lists (5)")
-    formats = command.add_mutually_exclusive_group()
-    formats.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object per line")
-    formats.add_argument("--csv", dest="format", action="store_const", const="csv", help="a CSV line per photo")
-    formats.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help="for very many photos: a .csv, .jsonl or .parquet file, or a "
-        "folder of parts; the same command goes on where it was interrupted"
-    )  # fmt: skip
-    command.add_argument("--engine", choices=("local", "ray"), default="local", help="with -o: here (local), or by Ray")
+def failed(ctx: click.Context, reason: str) -> int:
+    print(f"Cannot {ctx.invoked_subcommand}: {reason}", file=sys.stderr)
+    return FAILED
 
 
-def add_model(command: argparse.ArgumentParser) -> None:
-    """The settings of the same names, from the same environment."""
-    for name, default, help, *allowed in (
-        ("model", "vgg16", "a keras.applications model or a model folder"),
-        ("weights", "imagenet", "imagenet, random, or a weights file"),
-        ("labels", None, "a class-index file"),
-        ("precision", "float32", "what it computes in", "float32", "bfloat16", "float16", "auto"),
-        ("resize", "crop", "how photos are fitted; a model folder has its own", "crop", "stretch"),
-    ):
-        fallback = os.environ.get(f"CLASSIFIER_{name.upper()}") or default
-        shown = f"{help}{': ' * bool(allowed)}{' or '.join(allowed)} ({fallback or 'unset'})".replace("%", "%%")
-        command.add_argument(f"--{name}", default=fallback, type=partial(one_of, allowed), help=shown)
+class Setting(click.Option):
+    """An option that is also read from CLASSIFIER_<NAME>; its help shows the value that the variable sets."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.envvar = ENV_PREFIX + str(self.name).upper()
+        self.show_envvar = True
+
+    def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        return self.resolve_envvar_value(ctx) or super().get_default(ctx, call)
 
 
-def one_of(allowed: Sequence[str], text: str) -> str:
-    if allowed and text not in allowed:  # argparse's own `choices` spare what comes from the environment
-        raise argparse.ArgumentTypeError(f"expected {' or '.join(allowed)}, not {text!r}")
-    return text
+class FieldType(click.ParamType[Any]):
+    """The values that a pydantic field accepts, with the message that the site gives for a wrong setting."""
+
+    def __init__(self, field: FieldInfo) -> None:
+        self._field = field
+        annotated: Any = Annotated[field.annotation, field]
+        self._adapter = TypeAdapter(annotated)
+        self.name = {int: "integer", float: "number"}.get(annotated.__origin__, "text")
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        allowed = choices(self._field)
+        return f"[{'|'.join(allowed)}]" if allowed else None
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._adapter.validate_python(value)
+        except ValidationError as exc:
+            reason = exc.errors()[0].get("ctx", {}).get("error") or expected(self._field)
+            self.fail(f"expected {reason}, not {value!r}.", param, ctx)
 
 
-def model_options(args: argparse.Namespace) -> ModelOptions:
-    return build(ModelOptions, {name: getattr(args, name) for name in ModelOptions.model_fields})
+def options_of(model: type[BaseModel], *names: str) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command an option for each of these fields, by default all of them."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names or tuple(model.model_fields)):
+            command = option_of(name, model.model_fields[name])(command)
+        return command
+
+    return decorate
 
 
-def run_predict(args: argparse.Namespace) -> int:
-    """Name what is in photos; with exit code 1 if some could not be read."""
-    if args.output:
-        return run_bulk(args)
-    if args.engine == "ray":
-        raise DataError("Ray answers into files; please say which with -o OUT.")
-    from classifier.prediction import rows
+def option_of(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    is_setting = name in ModelOptions.model_fields or name in Limits.model_fields
+    flag = f"--{name.replace('_', '-')}"
+    arguments: dict[str, Any] = {"cls": Setting if is_setting else None, "help": plain(field.description or "")}
+    if field.default is False:
+        return click.option(flag, is_flag=True, **arguments)
+    default = shown_default(field) if isinstance(field.default, tuple) else field.default
+    return click.option(flag, type=PATH if default is None else FieldType(field), default=default, **arguments)
 
-    files = rows.find(args.paths)  # before TensorFlow and the model are loaded, which takes its time
-    from classifier.models.loading import load
+
+def plain(markdown: str) -> str:
+    return markdown.replace("`", "")
+
+
+def selected(kind: type[Model], values: Mapping[str, Any]) -> Model:
+    """Return the values that `kind` has fields for."""
+    return kind(**{name: value for name, value in values.items() if name in kind.model_fields})
+
+
+@click.group(
+    cls=Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True},
+)
+def commands() -> None:
+    """Classify photos, and check, train, evaluate and import models of your own."""
+
+
+@commands.command("predict", short_help="classify photos")
+@click.argument("paths", metavar="FILE_OR_FOLDER...", nargs=-1, required=True, type=PATH)
+@options_of(ModelOptions)
+@options_of(Limits, "top", "max_megapixels", "max_batch")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON object per photo")
+@click.option("--csv", "as_csv", is_flag=True, help="print a CSV line per photo")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT",
+    help="for very many photos: a .csv, .jsonl or .parquet file, or a folder of CSV parts; "
+    "the same command continues an interrupted run",
+)
+@click.option(
+    "--engine",
+    cls=Setting,
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="with -o: predict in this process (local), or on a Ray cluster",
+)
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    /,
+    paths: Sequence[Path],
+    as_json: bool,
+    as_csv: bool,
+    output: Path | None,
+    engine: Literal["local", "ray"],
+    **values: Any,
+) -> int:
+    """Classify photos. The exit code is 1 if some of them could not be read."""
+    if as_json + as_csv + bool(output) > 1:
+        raise click.UsageError("--json, --csv and --output are not allowed with each other; please choose one.")
+    limits = selected(Limits, values | {"timeout_s": NO_HURRY_S})
+    options = selected(ModelOptions, values)
+    if output:
+        about = {name: value and str(value) for name, value in values.items() if name in ModelOptions.model_fields}
+        return predict_into(output, paths, options, limits, about, engine)
+    if engine == "ray" and ctx.get_parameter_source("engine") is ParameterSource.COMMANDLINE:
+        raise DataError("--engine ray writes to files; please choose an output with -o OUT.")
+    from classifier.photos import files
+    from classifier.prediction import output as printing
+
+    found = files.find(paths)  # before TensorFlow and the model are loaded, which takes a while
+    from classifier.models import load
     from classifier.serving.engine import LocalEngine
 
-    engine = LocalEngine(load(model_options(args)), Limits(top=args.top, timeout_s=3600))
-    failed = output.run(engine, files, args.format or "table")
-    engine.close()
-    return FAILED if failed else 0
+    model = load(options)
+    local = LocalEngine(model, limits)
+    top = min(limits.top, len(model.info.labels))
+    failures = printing.run(local, found, "json" if as_json else "csv" if as_csv else "table", top)
+    local.close()
+    return FAILED if failures else 0
 
 
-def run_bulk(args: argparse.Namespace) -> int:
-    """Name what is in very many photos, part by part; with exit code 1 if some could not be read."""
+def predict_into(
+    output: Path,
+    paths: Sequence[Path],
+    options: ModelOptions,
+    limits: Limits,
+    about: dict[str, Any],
+    engine: Literal["local", "ray"],
+) -> int:
     from classifier.cluster import ray_data
+    from classifier.photos import files
     from classifier.prediction import bulk, rows
 
-    files = bulk.find(args.paths)
-    bulk.parts_of(args.output)
-    if args.engine == "ray":
-        ray_data.cluster()  # tells what to install, before the model is loaded
-    from classifier.models.loading import load
+    found = files.find(paths)
+    bulk.parts_of(output)
+    if engine == "ray":
+        ray_data.cluster()  # reports a missing Ray before the model is loaded
+    from classifier.models import load
     from classifier.serving.engine import LocalEngine
 
-    loads = partial(load, model_options(args))
-    model = loads()
-    limits = Limits(top=min(args.top, len(model.info.labels)), timeout_s=3600)
-    about = {name: getattr(args, name) for name in ("model", "weights", "labels", "precision", "top")}
-    if args.engine == "ray":
-        answer = ray_data.Streaming(loads, model.info, limits).rows
+    model = load(options)
+    if engine == "ray":
+        answer = ray_data.Streaming(partial(load, options), model.info, limits).rows
     else:
         answer = partial(rows.rows_of, LocalEngine(model, limits))
-    failed = bulk.Run(answer, limits.top, about | {"resize": model.info.resize}).into(args.output, files)
-    return FAILED if failed else 0
+    about |= {"top": limits.top, "resize": model.info.resize}
+    failures = bulk.Run(answer, min(limits.top, len(model.info.labels)), about).into(output, found)
+    return FAILED if failures else 0
 
 
-def add_import(commands: Any) -> None:
-    command = commands.add_parser("import", help="make a model folder of a saved model", description=run_import.__doc__)
-    command.set_defaults(run=run_import)
-    command.add_argument("file", type=Path, metavar="MODEL", help="a whole saved model, .keras or .h5")
-    command.add_argument("--labels", type=Path, required=True, help="a name per line, or a class-index .json")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the model folder to write")
-    command.add_argument(
-        "--scale", default="0..255", help="what its pixels are to be: 0..1, -1..1, 0..255 (also when it rescales by "
-        "itself; the default), or the keras.applications model whose preprocessing it was trained with",
-    )  # fmt: skip
-    command.add_argument("--resize", default="stretch", choices=("crop", "stretch"), help="as in training (stretch)")
+@commands.command("check", short_help="inspect a folder of photos per class")
+@click.argument("data", metavar="DATA", type=PATH)
+@click.option("--sheet", type=PATH, help="write a contact sheet with some photos of every class to this file")
+def check(data: Path, sheet: Path | None) -> int:
+    """Inspect a folder of photos per class without changing it. The exit code is 1 if training would fail."""
+    return check_data(data, sheet)
 
 
-def run_import(args: argparse.Namespace) -> int:
-    """Make a model folder of somebody's saved Keras model, when its input and output fit. It may hold no code."""
-    from classifier.models.importing import import_model
+def check_data(data: Path, sheet: Path | None = None) -> int:
+    from classifier.dataset import check, contact_sheet
 
-    card = import_model(args.file, args.labels, args.output, args.scale, args.resize)
-    print(f"{len(card.labels)} classes, {card.size[0]} x {card.size[1]} pixels, {card.color_mode}: {args.output}")
+    found = check.inspect(data)
+    print(check.as_text(found))
+    if sheet:
+        contact_sheet.contact_sheet(found.classes, found.photos).save(sheet)
+        print(f"Some photos of every class: {sheet}")
+    return FAILED if check.problems(found) else 0
+
+
+@commands.command("train", short_help="train a classifier of your own")
+@click.argument("data", metavar="DATA", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="the model folder to write")
+@options_of(Options)
+def train(data: Path, output: Path, **values: Any) -> int:
+    """Train on a folder of photos per class and write a model folder, which CLASSIFIER_MODEL can then name."""
+    return train_on(data, output, Options(**values))
+
+
+def train_on(data: Path, output: Path, options: Options) -> int:
+    from classifier.evaluation.summary import as_text
+    from classifier.training.train import train
+
+    metrics = train(data, output, options)
+    print(as_text(metrics, list(metrics["classes"])))
+    print(f"Written to {output}; its report.html has the details. Serve it: CLASSIFIER_MODEL={output} make run")
     return 0
 
 
-def add_feedback(commands: Any) -> None:
-    command = commands.add_parser("feedback", help="what visitors said, to train on", description=run_feedback.__doc__)
-    command.set_defaults(run=run_feedback)
-    command.add_argument("output", type=Path, metavar="OUT", help="the folder of classes to write")
-    uploads = os.environ.get("CLASSIFIER_UPLOADS") or "uploads"
-    shown = f"where the site keeps photos ({uploads})".replace("%", "%%")
-    command.add_argument("--uploads", default=uploads, help=shown)
+@commands.command("evaluate", short_help="measure a model folder")
+@click.argument("model", metavar="MODEL", type=PATH)
+@click.argument("data", metavar="DATA", type=PATH)
+@options_of(ModelOptions, "precision")
+@click.option("-o", "--output", type=PATH, help="write report.html, metrics.json and pictures to this folder")
+@click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON")
+def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **values: Any) -> int:
+    """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
+    from classifier.evaluation.evaluate import evaluate
+    from classifier.evaluation.summary import as_text
+
+    metrics, classes = evaluate(model, data, output, **values)
+    print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
+    return 0
 
 
-def run_feedback(args: argparse.Namespace) -> int:
-    """Write the photos that visitors confirmed or corrected as a folder of classes, which train reads."""
+@commands.command("import", short_help="turn a saved model into a model folder")
+@click.argument("file", metavar="MODEL", type=PATH)
+@click.option("--labels", type=PATH, required=True, help="a file with one name per line, or a class-index .json file")
+@click.option("-o", "--output", type=PATH, required=True, help="the model folder to write")
+@click.option(
+    "--scale",
+    default="0..255",
+    help="the range of pixel values the model expects: 0..1, -1..1, or 0..255 (also for a model that rescales its "
+    "input itself); or the keras.applications model whose preprocessing it was trained with",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["crop", "stretch"]),
+    default="stretch",
+    help="how photos were resized for its training",
+)
+def import_(file: Path, labels: Path, output: Path, scale: str, resize: Literal["crop", "stretch"]) -> int:
+    """Turn a saved Keras model into a model folder if its input and output fit and it contains no code."""
+    from classifier.models.importing import import_model
+
+    card = import_model(file, labels, output, scale, resize)
+    print(f"{len(card.labels)} classes, {card.size[0]} x {card.size[1]} pixels, {card.color_mode}: {output}")
+    return 0
+
+
+@commands.command("feedback", short_help="export the visitors' feedback as photos to train on")
+@click.argument("output", metavar="OUT", type=PATH)
+@click.option("--uploads", cls=Setting, default="uploads", help="where the site keeps its results")
+def feedback(output: Path, uploads: str) -> int:
+    """Export the photos that visitors confirmed or corrected to a folder of photos per class, for training."""
     from classifier.storage.feedback import Feedback, export
     from classifier.storage.kept import KeptResults
 
-    found = export(Feedback(KeptResults(args.uploads, keep_hours=1e9), args.uploads, keep_mb=1e9), args.output)
-    print(f"{found} photos: {args.output}")
+    found = export(Feedback(KeptResults(uploads, keep_hours=1e9), uploads, keep_mb=1e9), output)
+    print(f"{found} photos: {output}")
     return 0
+
+
+@commands.command("demo", short_help="draw pictures and train on them")
+@click.option("-o", "--output", type=PATH, required=True, help="the model folder to write")
+def demo(output: Path) -> int:
+    """Draw a small picture set and train a classifier on it, for machines that cannot download weights."""
+    from classifier.dataset.shapes import draw
+
+    with TemporaryDirectory() as folder:
+        data = Path(folder, "shapes")
+        draw(data)
+        return check_data(data) or train_on(data, output, Options(recipe="small", image_size=96, examples=8))

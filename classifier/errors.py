@@ -1,39 +1,40 @@
-"""What can go wrong. `str(error)` is always one sentence that the person in front of the page may read;
-the cause, for the log, hangs on `__cause__`. Which HTTP status each gets is decided in `problems.py`.
+"""The errors of this project. `str(error)` is one sentence that the person in front of the page may read.
+
+The cause, for the log, is in `__cause__`. `web.problems` gives each class its HTTP status.
 
     ClassifierError
-    ├── StartupError        the site cannot start as configured
-    │   └── NotDownloaded   weights or labels are neither cached nor to be had from the internet
-    ├── DataError           a folder of photos that cannot be trained on or evaluated with
-    ├── Misunderstood       a request that does not say what it should
-    ├── NoImage             nothing was sent, or an empty file
+    ├── StartupError        the site or a command cannot start as configured
+    │   └── NotDownloaded   weights or labels are neither cached nor available from the internet
+    ├── DataError           a folder of photos that cannot be used for training or evaluation
+    ├── Misunderstood       a request that is not understood
+    ├── NoImage             no file, or an empty one
     ├── TooLarge            too many bytes, files or pixels
-    ├── UnsupportedImage    not an image, or of a format we do not read
-    ├── BrokenImage         an image that breaks off or cannot be decoded
-    ├── Unavailable         we cannot answer now: too busy, too late, or the model failed
-    ├── NotExplainable      this model, or this class, has nothing to show
+    ├── UnsupportedImage    not an image, or of a format that is not supported
+    ├── BrokenImage         an image that is cut off or cannot be decoded
+    ├── Unavailable         no answer for now: too busy, too late, or the model failed
+    ├── NotExplainable      a model, or a class, without a heat map
     └── ResultNotFound      deleted, expired or never there
 """
 
 
 class ClassifierError(Exception):
-    """Base of all errors of ours."""
+    """Base of all errors of this project."""
 
 
 class StartupError(ClassifierError):
-    """The site cannot start as configured: settings, weights or labels."""
+    """The site or a command cannot start as configured: settings, weights or labels."""
 
 
 class NotDownloaded(StartupError):
-    """Weights or labels that are neither cached nor to be had from the internet."""
+    """Weights or labels are neither cached nor available from the internet."""
 
 
 class DataError(ClassifierError):
-    """A folder of photos, one folder per class, that cannot be trained on or evaluated with."""
+    """A folder of photos, one folder per class, that cannot be used for training or evaluation."""
 
 
 class Misunderstood(ClassifierError):
-    """A request that does not say what it should."""
+    """A request that is not understood."""
 
 
 class NoImage(ClassifierError):
@@ -45,20 +46,20 @@ class TooLarge(ClassifierError):
 
 
 class UnsupportedImage(ClassifierError):
-    """Not an image, or of a format that is not on the list."""
+    """Not an image, or an image of a format that is not supported."""
 
 
 class BrokenImage(ClassifierError):
-    """An image of a known format that breaks off or cannot be decoded."""
+    """An image of a supported format that is cut off or cannot be decoded."""
 
 
 class Unavailable(ClassifierError):
-    """Our doing, and perhaps gone soon: the queue is full, the deadline passed, the model failed."""
+    """No answer for now, through no fault of the request: the queue is full, or the model is late or failed."""
 
 
 class NotExplainable(ClassifierError):
-    """There is no such class, or the model has no feature map to show where it looked."""
+    """There is no such class, or the model has no feature map for a heat map."""
 
 
 class ResultNotFound(ClassifierError):
-    """No result is kept under this id (any more)."""
+    """No result is kept under this id, or not any more."""

@@ -1,4 +1,4 @@
-"""A progress bar, on a terminal only."""
+"""A progress bar on a terminal."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -9,7 +9,7 @@ from rich.progress import track
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], doing: str, total: int, done: int = 0) -> Iterable[Item]:
-    """The same items, with a bar on stderr that says what is being done to `total`, of which some are done already."""
+def progress(items: Iterable[Item], description: str, total: int, done: int = 0) -> Iterable[Item]:
+    """Yield the same items with a progress bar on stderr, if that is a terminal; `done` of `total` are done already."""
     console = Console(stderr=True)
-    return track(items, doing, total, done, console=console, disable=not console.is_terminal)
+    return track(items, description, total, done, console=console, disable=not console.is_terminal)

@@ -80,7 +80,7 @@ def cluster() -> Any:
 def decode(row: dict[str, Any], size: tuple[int, int], resize: Resize, max_megapixels: float) -> dict[str, Any]:
     """Add the pixels that the model looks at, or the error."""
     try:
-        image = read(files.content(Path(row["file"])), size, resize, max_megapixels)
+        image = read(files.read(Path(row["file"])), size, resize, max_megapixels)
     except ClassifierError as error:
         return row | {"error": str(error), "pixels": np.zeros((*size, 3), np.uint8)}
     return row | {"error": "", "pixels": to_pixels(image, size, resize)}

@@ -1,1 +1,1 @@
-"""A folder of photos per class."""
+"""A folder of photos per class: read, checked, split, drawn."""

@@ -1,4 +1,4 @@
-"""What a folder of photos holds and what is wrong with it, before an hour of training goes into it. Only reads."""
+"""Check what a folder of photos contains and what is wrong with it, before time is spent on training. Only reads."""
 
 import hashlib
 import io
@@ -20,13 +20,14 @@ from classifier.dataset.reading import Dataset, Photo, find
 from classifier.dataset.split import PARTS
 from classifier.errors import ClassifierError
 from classifier.photos import decode
-from classifier.photos.files import content, in_threads
-from classifier.text import printable
+from classifier.photos.files import in_threads, read
+from classifier.text import printable, quantity
 
 SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
-TINY, IMBALANCE = 10, 5  # photos of a class; times as many photos in the largest class as in the smallest
-EXAMPLES, MEMBERS = 10, 4  # shown of a finding, and of a group of copies
-WHERE = {  # by whether a group crosses classes, and whether it crosses parts
+TINY = 10  # photos; a smaller class is reported
+IMBALANCE = 5  # times as many photos in the largest class as in the smallest; a larger ratio is reported
+EXAMPLES, MEMBERS = 10, 4  # listed of a finding, and of a group of copies
+SCOPES = {  # by whether a group of copies crosses classes, and whether it crosses parts
     (True, True): "in two or more classes and parts, where only one can be right",
     (True, False): "in two or more classes, where only one can be right",
     (False, True): "in two or more parts, so that the test is easier than it should be",
@@ -35,7 +36,7 @@ WHERE = {  # by whether a group crosses classes, and whether it crosses parts
 
 
 class FileCheck(NamedTuple):
-    """What is remembered of a file: SHA-256, format and 256 bits of difference hash, or why it cannot be read."""
+    """The SHA-256, format and 256-bit difference hash of a file, or the reason why it cannot be read."""
 
     photo: Photo
     digest: str = ""
@@ -46,38 +47,33 @@ class FileCheck(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """What was found in `folder`; `same` and `similar` are groups of photos, by their bytes and by their look."""
+    """The photos in `folder`; `same` and `similar` are groups of copies, by their bytes and by what they look like."""
 
     folder: Path
     classes: list[str]
     photos: list[Photo]  # every file
-    parts: list[str]  # those of train, validation and test that the folders give, train always; or none
+    parts: list[str]  # of train, validation and test: those given by the folders, and always train; empty if undivided
     readable: list[FileCheck]
     unreadable: list[FileCheck]
     same: list[Group]
     similar: list[Group]
-    usable: list[Photo]  # what training would keep
+    usable: list[Photo]  # the photos that training would keep
 
 
 def inspect(folder: Path) -> DatasetCheck:
-    """Read every file once, as training would. Raises DataError when `folder` has no two classes."""
-    classes, files = find(folder)
-    given = {photo.part for photo in files} - {None}
-    parts = [part for part in PARTS if given and part in given | {"train"}]
-    looks = in_threads(look_at, files, "Checking photos")
-    readable, unreadable = ([look for look in looks if bool(look.error) == failed] for failed in (False, True))
-    photos, digests = [look.photo for look in readable], [look.digest for look in readable]
-    hashes = np.frombuffer(b"".join(look.hash for look in readable), np.uint64).reshape(-1, 4)
-    same = dict.fromkeys(grouped(photos, digests))
-    similar = [group for group in grouped(photos, linked(hashes).tolist()) if group not in same]
-    rows, pixels = np.arange(len(photos)), np.empty((0, *SIZE, 3), np.uint8)  # nobody looks at these
-    usable = without_duplicates(Dataset(folder, classes, photos, digests, [], rows, pixels)).photos
-    return DatasetCheck(folder, classes, files, parts, readable, unreadable, [*same], similar, usable)
+    """Read every file once, as training would. Raises DataError if `folder` has fewer than two classes."""
+    classes, photos = find(folder)
+    checks = in_threads(check_file, photos, "Checking photos")
+    readable = [check for check in checks if not check.error]
+    unreadable = [check for check in checks if check.error]
+    same, similar = copies(readable)
+    usable = usable_photos(folder, classes, readable)
+    return DatasetCheck(folder, classes, photos, given_parts(photos), readable, unreadable, same, similar, usable)
 
 
-def look_at(photo: Photo) -> FileCheck:
+def check_file(photo: Photo) -> FileCheck:
     try:
-        data = content(photo.path)
+        data = read(photo.path)
         image = decode.read(data, SIZE)
     except ClassifierError as error:
         return FileCheck(photo, error=str(error))
@@ -85,81 +81,108 @@ def look_at(photo: Photo) -> FileCheck:
     return FileCheck(photo, hashlib.sha256(data).hexdigest(), format, difference_hash(image))
 
 
-def problems(inspection: DatasetCheck) -> list[str]:
-    """Sentences that say why training would fail; none if it would not."""
-    counts = Counter((photo.label, photo.part or "train") for photo in inspection.usable)
-    parts, found = inspection.parts or ["train"], []
-    for part, needed in (dict.fromkeys(parts, 1) | {"train": 4 - len(parts)}).items():  # what is not given is drawn
-        sizes = ((printable(name), counts[label, part]) for label, name in enumerate(inspection.classes))
-        few = [f"{name} ({size})" for name, size in sizes if size < needed]
-        where = f"in {part}" if inspection.parts else "to divide into train, validation and test"
-        found += [f"Every class needs {needed} or more usable photos {where}; too few: {shorten(few)}."] if few else []
-    return found
+def given_parts(photos: Sequence[Photo]) -> list[str]:
+    given = {photo.part for photo in photos} - {None}
+    return [part for part in PARTS if given and part in given | {"train"}]
 
 
-def warnings(inspection: DatasetCheck) -> list[str]:
-    """Sentences, each with its first examples on lines of their own, about what training can live with."""
-    folder, extensions = inspection.folder, Image.registered_extensions() | {".mpo": "JPEG"}
-    unreadable = [f"{shown(look.photo, folder)}: {look.error}" for look in inspection.unreadable]
-    others = [look for look in inspection.readable if extensions.get(look.photo.path.suffix.lower()) != look.format]
-    mislabelled = [f"{shown(look.photo, folder)}: {look.format}" for look in others]
+def copies(readable: Sequence[FileCheck]) -> tuple[list[Group], list[Group]]:
+    """Return the groups of exact copies, and the groups of near copies that are not exact ones."""
+    photos = [check.photo for check in readable]
+    hashes = np.frombuffer(b"".join(check.hash for check in readable), np.uint64).reshape(-1, 4)
+    same = grouped(photos, [check.digest for check in readable])
+    return same, [group for group in grouped(photos, linked(hashes).tolist()) if group not in set(same)]
+
+
+def usable_photos(folder: Path, classes: list[str], readable: Sequence[FileCheck]) -> list[Photo]:
+    photos, digests = [check.photo for check in readable], [check.digest for check in readable]
+    no_pixels = np.empty((0, *SIZE, 3), np.uint8)
+    return without_duplicates(Dataset(folder, classes, photos, digests, [], np.arange(len(photos)), no_pixels)).photos
+
+
+def problems(found: DatasetCheck) -> list[str]:
+    """Return a sentence for every reason why training would fail; none if it would not."""
+    counts = Counter((photo.label, photo.part or "train") for photo in found.usable)
+    parts = found.parts or ["train"]
+    needed = dict.fromkeys(parts, 1) | {"train": 4 - len(parts)}  # missing parts are drawn from train
+    sentences = []
+    for part, least in needed.items():
+        sizes = ((printable(name), counts[label, part]) for label, name in enumerate(found.classes))
+        if few := [f"{name} ({size})" for name, size in sizes if size < least]:
+            where = f"in {part}" if found.parts else "to divide into train, validation and test"
+            sentences.append(f"Every class needs {least} or more usable photos {where}; too few: {shorten(few)}.")
+    return sentences
+
+
+def warnings(found: DatasetCheck) -> list[str]:
+    """Return a sentence, with examples on lines below it, for everything that does not keep training from working."""
+    folder, extensions = found.folder, Image.registered_extensions() | {".mpo": "JPEG"}
+    unreadable = [f"{shown(check.photo, folder)}: {check.error}" for check in found.unreadable]
+    others = [check for check in found.readable if extensions.get(check.photo.path.suffix.lower()) != check.format]
+    mislabelled = [f"{shown(check.photo, folder)}: {check.format}" for check in others]
     return [
-        *finding("Training leaves out what cannot be read", "file", unreadable),
-        *finding("The content is of another format than the name says, which does no harm", "file", mislabelled),
-        *about_copies(folder, "The same file, which training uses at most once, is", inspection.same),
-        *about_copies(folder, "Nearly the same photo is", inspection.similar),
-        *about_sizes(inspection.classes, Counter(look.photo.label for look in inspection.readable)),
+        *finding("Training leaves out files that cannot be read", "file", unreadable),
+        *finding("The content does not match the file extension, which does no harm", "file", mislabelled),
+        *about_copies(folder, "The same file, which training uses at most once, is", found.same),
+        *about_copies(folder, "Nearly the same photo is", found.similar),
+        *about_sizes(found.classes, Counter(check.photo.label for check in found.readable)),
     ]
 
 
-def about_copies(folder: Path, what: str, groups: Iterable[Group]) -> list[str]:
-    found = defaultdict(list)
+def about_copies(folder: Path, statement: str, groups: Iterable[Group]) -> list[str]:
+    examples = defaultdict(list)
     for group in groups:
         crosses = len({photo.label for photo in group}) > 1, len({photo.part for photo in group}) > 1
-        found[crosses].append(shorten([shown(photo, folder) for photo in group], MEMBERS, " = "))
-    return [text for key, where in WHERE.items() for text in finding(f"{what} {where}", "photo", found[key])]
+        examples[crosses].append(shorten([shown(photo, folder) for photo in group], MEMBERS, " = "))
+    findings = (finding(f"{statement} {scope}", "photo", examples[key]) for key, scope in SCOPES.items())
+    return [text for texts in findings for text in texts]
 
 
 def about_sizes(classes: Sequence[str], counts: Counter[int]) -> list[str]:
     sizes = [(counts[label], printable(name)) for label, name in enumerate(classes)]
-    (least, smallest), (most, largest) = min(sizes), max(sizes)
     tiny = [f"{name}: {size}" for size, name in sizes if size < TINY]
-    uneven = (
-        f"There are {most:,} readable photos of {largest}, {least:,} of {smallest}; the model will favour the many."
-    )
     found = finding(f"Fewer than {TINY} readable photos are little to learn a class from", "class", tiny)
-    return [*found, uneven] if most > IMBALANCE * least else found
+    (least, smallest), (most, largest) = min(sizes), max(sizes)
+    if most > IMBALANCE * least:
+        found.append(
+            f"There are {most:,} readable photos of {largest}, {least:,} of {smallest}; "
+            "the model will favour the larger classes."
+        )
+    return found
 
 
-def as_text(inspection: DatasetCheck) -> str:
-    """A table of the classes, then what is wrong; as wide as the terminal, or 100 characters where there is none."""
+def as_text(found: DatasetCheck) -> str:
+    """Return a table of the classes and then what is wrong, as wide as the terminal, or 100 characters without one."""
     buffer = io.StringIO()
     width = shutil.get_terminal_size((100, 0)).columns
-    Console(file=buffer, width=width, markup=False, emoji=False, highlight=False).print(as_table(inspection))
-    failing = [f"Training would fail: {problem}" for problem in problems(inspection)]
-    texts = [*failing, *warnings(inspection)] or ["Nothing is amiss."]
+    Console(file=buffer, width=width, markup=False, emoji=False, highlight=False).print(as_table(found))
+    failing = [f"Training would fail: {problem}" for problem in problems(found)]
+    texts = [*failing, *warnings(found)] or ["No problems found."]
     return "\n".join([*map(str.rstrip, buffer.getvalue().splitlines()), *texts])
 
 
-def as_table(inspection: DatasetCheck) -> Table:
-    parts = inspection.parts or ["photos"]
-    readable = Counter((look.photo.label, look.photo.part or "photos") for look in inspection.readable)
-    unreadable = Counter(look.photo.label for look in inspection.unreadable)
+def as_table(found: DatasetCheck) -> Table:
+    parts = found.parts or ["photos"]
+    readable = Counter((check.photo.label, check.photo.part or "photos") for check in found.readable)
+    unreadable = Counter(check.photo.label for check in found.unreadable)
     columns = [Column(heading, justify="right") for heading in [*parts, "unreadable"]]
     table = Table(Column("class", overflow="fold"), *columns, box=box.SIMPLE_HEAD)
-    for label, name in enumerate(inspection.classes):
+    for label, name in enumerate(found.classes):
         table.add_row(printable(name), *(str(readable[label, part]) for part in parts), str(unreadable[label]))
     return table
 
 
 def finding(statement: str, noun: str, examples: Sequence[str]) -> list[str]:
-    plural = "" if len(examples) == 1 else "es" if noun.endswith("s") else "s"
-    first = shorten(examples, EXAMPLES, "\n  ")
-    return [f"{statement}: {len(examples):,} {noun}{plural}.\n  {first}"] if examples else []
+    """Return a statement with its number of examples and the first of them; nothing if there are no examples."""
+    if not examples:
+        return []
+    return [f"{statement}: {quantity(len(examples), noun)}.\n  " + shorten(examples, EXAMPLES, "\n  ")]
 
 
-def shorten(names: Sequence[str], number: int = EXAMPLES, separator: str = ", ") -> str:
-    return separator.join([*names[:number], *[f"... and {len(names) - number:,} more"][: len(names) > number]])
+def shorten(names: Sequence[str], most: int = EXAMPLES, separator: str = ", ") -> str:
+    """Join the first names, and count the rest."""
+    rest = [f"... and {len(names) - most:,} more"] if len(names) > most else []
+    return separator.join([*names[:most], *rest])
 
 
 def shown(photo: Photo, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""A contact sheet: a row of photos per class, for a person to see at a glance what the folders hold."""
+"""A contact sheet: a row of photos per class, which shows at a glance what the folders contain."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from classifier.dataset.reading import Photo
 from classifier.errors import ClassifierError
 from classifier.photos import decode, fit
-from classifier.photos.files import content
-from classifier.text import printable
+from classifier.photos.files import read
+from classifier.text import printable, quantity
 
 SIDE, GAP, TITLE = 112, 8, 208  # pixels: a thumbnail's side, the space around it, the width of a class' name
 ROW = SIDE + GAP
@@ -20,9 +20,9 @@ INK, PAPER = "black", "white"
 
 
 def contact_sheet(classes: Sequence[str], photos: Sequence[Photo], per_class: int = 8, seed: int = 0) -> Image.Image:
-    """A picture with a row per class, of the first 50: its name, its number of files, and some photos of it.
+    """Draw a row for each of the first 50 classes: its name, its number of files, and some of its photos.
 
-    `seed` says which photos; what cannot be read is passed over.
+    `seed` chooses the photos; unreadable files are skipped.
     """
     shown, left_out = classes[:MAX_CLASSES], len(classes) - MAX_CLASSES
     height = ROW * len(shown) + GAP + (ROW // 2 if left_out > 0 else 0)
@@ -30,11 +30,11 @@ def contact_sheet(classes: Sequence[str], photos: Sequence[Photo], per_class: in
     members = by_class(photos)
     for label, name in enumerate(shown):
         rng = np.random.default_rng((seed, label))
-        title(sheet, GAP + ROW * label, name, f"{len(members[label]):,} files")
+        title(sheet, GAP + ROW * label, name, quantity(len(members[label]), "file"))
         for column, image in enumerate(islice(thumbnails(members[label], rng), per_class)):
             sheet.paste(image, (TITLE + ROW * column, GAP + ROW * label))
     if left_out > 0:
-        title(sheet, GAP + ROW * len(shown), f"... and {left_out:,} more class{'es' * (left_out != 1)}")
+        title(sheet, GAP + ROW * len(shown), f"... and {quantity(left_out, 'more class')}")
     return sheet
 
 
@@ -46,10 +46,10 @@ def by_class(photos: Sequence[Photo]) -> dict[int, list[Photo]]:
 
 
 def thumbnails(photos: Sequence[Photo], rng: np.random.Generator) -> Iterator[Image.Image]:
-    """Squares of the photos in random order; those that cannot be read are left out."""
+    """Yield squares of the readable photos in random order."""
     for i in rng.permutation(len(photos)):
         try:
-            image = decode.read(content(photos[i].path), (SIDE, SIDE))
+            image = decode.read(read(photos[i].path), (SIDE, SIDE))
         except ClassifierError:
             continue
         yield Image.fromarray(fit.to_pixels(image, (SIDE, SIDE)))
@@ -62,7 +62,6 @@ def title(sheet: Image.Image, top: int, name: str, note: str = "") -> None:
 
 
 def fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, or as much of its beginning as fits beside the photos."""
-    lengths = range(len(text), 0, -1)
-    cut = (text[:n] + "..." * (n < len(text)) for n in lengths)
-    return next((candidate for candidate in cut if font.getlength(candidate) <= TITLE - 2 * GAP), "")
+    """Return the text, or as much of its beginning as fits beside the photos."""
+    shorter = (f"{text[:length]}..." for length in range(len(text) - 1, 0, -1))
+    return next((candidate for candidate in (text, *shorter) if font.getlength(candidate) <= TITLE - 2 * GAP), "")

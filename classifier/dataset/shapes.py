@@ -1,4 +1,4 @@
-"""A small picture set to train on where none can be downloaded: circles, squares, triangles and stars."""
+"""A small drawn picture set to train on without downloading one: circles, squares, triangles and stars."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from classifier.errors import DataError
 
-# How far the outline is from the centre, at equal angles all around, from the top: a square lies on its side.
+# Distances of the outline from the centre, at equal angles all around from the top; a square lies on its side.
 SHAPES = {"circle": [1.0] * 90, "square": [0.5**0.5, 1.0] * 4, "triangle": [1.0] * 3, "star": [1.0, 0.42] * 5}
 FINE = 4  # drawn at four times the size and reduced: smooth edges
 LUMA = (0.299, 0.587, 0.114)
-DARK = 110  # of 255, the brightest a ground is: a few hundred pictures teach light on dark, but not also the reverse
-CONTRAST = 70  # of 255, how much lighter a shape is than its ground
+DARK = 110  # of 255; no ground is brighter, as a few hundred pictures cannot teach both light on dark and the reverse
+CONTRAST = 70  # of 255; a shape is at least this much lighter than its ground
 TILT = 15  # degrees to either side
-STRAY = 0.12  # of the side, how far a shape may be from the middle
+STRAY = 0.12  # of the side; the greatest distance of a shape from the middle
 
 Colour = np.ndarray  # float (3,), 0 to 255
 Ink = int | tuple[int, ...]
@@ -23,7 +23,7 @@ Ink = int | tuple[int, ...]
 def draw(folder: Path, per_class: int = 150, size: int = 96, seed: int = 0) -> None:
     """Write `per_class` JPEGs of `size` x `size` pixels into a folder per shape; the same seed draws the same.
 
-    Raises DataError where `folder` cannot be made or holds something already.
+    Raises DataError if `folder` cannot be created or is not empty.
     """
     make_empty(folder)
     for label, shape in enumerate(SHAPES):
@@ -38,13 +38,13 @@ def make_empty(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
     except OSError as error:
-        raise DataError(f"{folder} cannot be made: {error.strerror}.") from error
+        raise DataError(f"{folder} cannot be created: {error.strerror}.") from error
     if not is_empty:
         raise DataError(f"{folder} is not empty; expected a new folder to draw into.")
 
 
 def picture(shape: str, size: int, rng: np.random.Generator) -> Image.Image:
-    """A light shape, tilted and near the middle, on a dark background that is not plain."""
+    """Draw a light shape, tilted and near the middle, on a dark background that is not plain."""
     ground = rng.uniform(0, DARK, 3)
     image = background(ground, size, rng).resize((FINE * size, FINE * size), Image.Resampling.BICUBIC)
     add_clutter(image, ground, rng)
@@ -54,7 +54,7 @@ def picture(shape: str, size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def background(ground: Colour, size: int, rng: np.random.Generator) -> Image.Image:
-    """Colours around `ground`: a gradient in any direction, or soft patches."""
+    """Draw colours around `ground`: a gradient in any direction, or soft patches."""
     if rng.random() < 0.5:
         angle = rng.uniform(0, 2 * np.pi)
         y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
@@ -65,7 +65,7 @@ def background(ground: Colour, size: int, rng: np.random.Generator) -> Image.Ima
 
 
 def add_clutter(image: Image.Image, ground: Colour, rng: np.random.Generator) -> None:
-    """Thin lines, dots and small crumpled blobs: there to be ignored."""
+    """Draw thin lines, dots and small crumpled blobs, which a model has to learn to ignore."""
     canvas, side = ImageDraw.Draw(image), image.width
     for _ in range(rng.integers(1, 5)):
         canvas.line([*rng.uniform(0, side, 4)], near(ground, rng), int(rng.uniform(0.008, 0.02) * side))
@@ -77,7 +77,7 @@ def add_clutter(image: Image.Image, ground: Colour, rng: np.random.Generator) ->
 
 
 def add_shape(image: Image.Image, corners: list[float], colour: Ink, rng: np.random.Generator) -> None:
-    """Takes up 8 to 20 % of a square image, whatever the shape, and lies in the middle 7/8 that models look at."""
+    """Draw a shape over 8% to 20% of a square image, inside the middle 7/8 that a model sees."""
     side = image.width
     radii = np.array(corners) * side * np.sqrt(rng.uniform(0.08, 0.2) / area(np.array(corners)))
     stray = min(STRAY * side, side * 7 / 16 - radii.max())
@@ -87,7 +87,7 @@ def add_shape(image: Image.Image, corners: list[float], colour: Ink, rng: np.ran
 
 
 def area(radii: np.ndarray) -> float:
-    """Of a polygon, by the distances of its corners from the centre: size shall not give the shape away."""
+    """Return a polygon's area from the distances of its corners to the centre, so that size does not reveal shape."""
     return float(np.sin(2 * np.pi / len(radii)) * (radii * np.roll(radii, 1)).sum() / 2)
 
 
@@ -97,7 +97,7 @@ def outline(radii: np.ndarray, centre: np.ndarray, rotation: float) -> list[tupl
 
 
 def contrasting(ground: Colour, rng: np.random.Generator) -> Colour:
-    """A colour that is clearly lighter than `ground`, also to those who see no colours."""
+    """Return a colour that is clearly lighter than `ground`, for colour-blind people as well."""
     colours = rng.uniform(0, 255, (64, 3))
     contrast = (colours - ground) @ LUMA
     return np.asarray(colours[np.argmax(np.minimum(contrast, CONTRAST))])

@@ -1,4 +1,4 @@
-"""Which photos train, which choose the best epoch, and which stay untouched for the test."""
+"""The split: photos to train on, photos that choose the best epoch, and photos held out for the test."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ PURPOSES = {"train": "to train on", "validation": "for validation", "test": "for
 
 
 def split(dataset: Dataset, validation: float, test: float, seed: int) -> Parts:
-    """The indices of the photos of each part, each class divided alike (stratified), the same for the same seed.
+    """Return the indices of each part's photos: a stratified split, reproducible by its seed.
 
-    `validation` and `test` are shares of all photos. Parts that the folders give are taken as they are; one they lack
-    is drawn from the training photos. Raises DataError when a class has no photo for a part.
+    `validation` and `test` are shares of all photos. Parts given by the folders are used as they are; a missing one is
+    drawn from the training photos. Raises DataError if a class has no photo for a part.
     """
     parts = np.array([photo.part or "train" for photo in dataset.photos], dtype="<U10")
     random = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def split(dataset: Dataset, validation: float, test: float, seed: int) -> Parts:
 def sample_stratified(
     labels: np.ndarray, candidates: np.ndarray, share: float, random: np.random.Generator
 ) -> np.ndarray:
-    """A share of the candidates of every class, at least one of those that have two or more."""
+    """Draw a share of the candidates of every class, at least one from a class that has two or more."""
     chosen = [np.empty(0, int)]
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(candidates & (labels == label)))

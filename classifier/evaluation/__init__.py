@@ -1,1 +1,1 @@
-"""How good a model is."""
+"""Measure a model on photos it was not trained on: metrics, a summary for the terminal, a report with pictures."""

@@ -1,4 +1,4 @@
-"""How good a model is, on photos that it has not learned from."""
+"""Measure a model on photos that it was not trained on."""
 
 import logging
 from pathlib import Path
@@ -13,24 +13,26 @@ from classifier.evaluation import metrics, report
 from classifier.models import folder
 from classifier.models.loading import load
 from classifier.models.model import Model
-from classifier.options import ModelOptions
-from classifier.training import record
+from classifier.options import ModelOptions, Precision
 
 log = logging.getLogger(__name__)
 
+DEFAULT_PRECISION: Precision = ModelOptions.model_fields["precision"].default
 AT_ONCE = 64  # photos read from the dataset for one call of the model
 
 
-def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[str, Any], list[str]]:
-    """The metrics of a model folder on a folder of photos per class, and its class names.
+def evaluate(
+    path: Path, data: Path, output: Path | None = None, precision: Precision = DEFAULT_PRECISION
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the metrics of a model folder on a folder of photos per class, and its class names.
 
-    Only the `test` part is used where the folders are divided, and never a photo that trained the model or chose its
-    best epoch. With `output`, report.html, metrics.json and pictures are written there.
+    If the data folder is divided, only its `test` part is used; photos that trained the model or chose its best epoch
+    never are. With `output`, report.html, metrics.json and the pictures are written there.
     Raises StartupError for the model and DataError for the photos.
     """
-    card = folder.read_card(path)  # first, as it wants a model folder, while load() takes the names of Keras' models
-    model = load(ModelOptions(model=str(path)))
-    photos = unseen(reading.read(data, model.info.size, model.info.resize), record.read_split(path / folder.SPLIT))
+    card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
+    model = load(ModelOptions(model=str(path), precision=precision))
+    photos = unseen(reading.read(data, model.info.size, model.info.resize), folder.read_split(path))
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
@@ -44,25 +46,25 @@ def evaluate(path: Path, data: Path, output: Path | None = None) -> tuple[dict[s
 
 
 def predict(model: Model, photos: Dataset, indices: np.ndarray) -> np.ndarray:
-    """float32 (len(indices), classes), by the path that serving takes."""
+    """Return probabilities, float32 (len(indices), classes), computed as in serving."""
     slices = [indices[i : i + AT_ONCE] for i in range(0, len(indices), AT_ONCE)]
     return np.concatenate([model(photos.take(some)) for some in slices])
 
 
 def unseen(photos: Dataset, parts: dict[str, str]) -> Dataset:
-    """The photos that the model has not learned from. Raises DataError when there is none."""
-    photos.tell_rejected()
+    """Return the photos that the model was not trained on. Raises DataError if there are none."""
+    photos.log_rejected()
     seen = [parts.get(digest, "test") != "test" for digest in photos.digests]
     if any(seen):
-        log.warning("%d photos are left out, as the model was trained with them.", sum(seen))
+        log.warning("%d photos are left out because the model was trained on them.", sum(seen))
     kept = [i for i, photo in enumerate(photos.photos) if not seen[i] and photo.part in (None, "test")]
     if not kept:
-        raise DataError(f"{photos.folder} holds no photo to test with: all are unreadable or trained the model.")
+        raise DataError(f"{photos.folder} has no photo to test with: all are unreadable or were used in training.")
     return photos.subset(kept)
 
 
 def model_labels(photos: Dataset, labels: list[str]) -> np.ndarray:
-    """The model's label of every photo, int (n,). Raises DataError for a class that the model does not know."""
+    """Return the model's label for every photo, int (n,). Raises DataError for a class that the model does not know."""
     unknown = sorted({photos.classes[photo.label] for photo in photos.photos} - set(labels))
     if unknown:
         raise DataError(

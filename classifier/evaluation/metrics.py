@@ -1,30 +1,32 @@
-"""Honest numbers from probabilities: pure functions that know of no model and no files."""
+"""Numbers from probabilities: pure functions that know neither models nor files."""
 
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import (
     confusion_matrix,
+    log_loss,
     precision_recall_fscore_support,
     roc_auc_score,
+    top_k_accuracy_score,
 )
 
 from classifier.errors import DataError
 
 TOP_K = (3, 5)
 BINS = 10
-LEAST = 1e-7  # a probability of 0 counts as this in the loss, as in Keras
+LEAST = 1e-7  # the loss counts a probability of 0 as this, as Keras does
 SCORES = ("precision", "recall", "f1", "support")
 
 
 def measure(
     scores: np.ndarray, labels: np.ndarray, classes: list[str], majority: int, threshold: float = 0.0
 ) -> dict[str, Any]:
-    """What probabilities (n, classes) are worth against the true labels, int (n,); all of it fits into JSON.
+    """Compare probabilities (n, classes) with the true labels, int (n,); the metrics can be written as JSON.
 
-    `majority` is the class that was most frequent in training: who learned nothing would always answer it. With a
-    `threshold`, an answer counts as given only where its probability reaches it. An average is over the classes that
-    have photos here. Raises DataError when there are no photos, or a probability is not a number.
+    `majority` is the most frequent class in training; always predicting it is the baseline. With a `threshold`, an
+    answer counts as given only if its probability reaches it. Averages are over the classes that have photos here.
+    Raises DataError if there are no photos, or a probability is not a number.
     """
     check(scores, labels)
     predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
@@ -48,23 +50,26 @@ def check(scores: np.ndarray, labels: np.ndarray) -> None:
     if not len(labels):
         raise DataError("There are no photos to evaluate with; expected at least one.")
     if not np.isfinite(scores).all():
-        raise DataError("The model's probabilities are not all numbers: its training has gone astray; train it anew.")
+        raise DataError("The model's probabilities are not all numbers: its training failed; please train it again.")
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of -ln(probability of the true class)."""
-    of_truth = scores[np.arange(len(labels)), labels].astype(float)
-    return float(-np.log(of_truth.clip(LEAST, 1)).mean())
+    """Return the mean of -ln(probability of the true class)."""
+    clipped = scores.astype(float).clip(LEAST, 1)  # scikit-learn's own clipping is at 2e-16
+    return log_loss(labels, clipped / clipped.sum(axis=1, keepdims=True), labels=range(scores.shape[1]))  # type: ignore[no-any-return]
 
 
 def in_top(k: int, scores: np.ndarray, labels: np.ndarray) -> float:
-    """The share of photos whose class is among the k most probable; of equals, the first come first as in argmax."""
-    ranked = np.argsort(-scores, axis=1, kind="stable")
-    return float((ranked[:, :k] == labels[:, np.newaxis]).any(axis=1).mean())
+    """Return the share of photos whose class is among the k most probable; of equals, the first ranks first.
+
+    scikit-learn ranks the last of equals first, argmax the first; so the classes are numbered from the end.
+    """
+    last = scores.shape[1] - 1
+    return float(top_k_accuracy_score(last - labels, scores[:, ::-1], k=k, labels=range(last + 1)))
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """How often a photo of class 1 gets more of it than one of class 0; None unless there are just these, and both."""
+    """Return the area under the ROC curve, or None unless there are exactly two classes and both have photos."""
     if scores.shape[1] != 2 or len(np.unique(labels)) != 2:
         return None
     return float(roc_auc_score(labels, scores[:, 1]))
@@ -82,8 +87,11 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> 
 
 
 def calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """Whether of the answers given with 80 % about 80 % are right: bins of equal width, and the expected
-    calibration error, the mean distance of confidence and accuracy over the bins, weighted by their photos."""
+    """Compare confidence with accuracy: of the answers given with 80%, about 80% should be right.
+
+    Returns bins of equal width and the expected calibration error: the mean distance between confidence and accuracy
+    over the bins, weighted by their photos.
+    """
     places = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(places, minlength=BINS)
     confidences = np.bincount(places, confidence, BINS) / np.maximum(counts, 1)

@@ -1,4 +1,4 @@
-"""Pictures of how a model learned and answers: each function writes one PNG, or returns False if nothing is to show."""
+"""Plots of a model's training and answers: each function writes a PNG, or returns False if there is nothing to show."""
 
 import math
 import textwrap
@@ -21,15 +21,15 @@ from classifier.errors import ClassifierError
 from classifier.photos import decode
 
 DPI = 120
-MAX_COUNTS = 30  # from so many classes on, the confusion matrix has colours only
-MAX_NAMES = 200  # and from so many on, not every row has its name
+MAX_COUNTS = 30  # with more classes, the confusion matrix has colours only
+MAX_NAMES = 200  # with more classes, not every row is named
 COLUMNS, MAX_PICTURES, THUMBNAIL = 4, 12, (320, 320)
 TRAINING, VALIDATION, BEST = "tab:blue", "tab:orange", "tab:gray"
 
 
 @contextmanager
 def plain_text() -> Iterator[None]:
-    """Class names are what somebody called a folder: `$` starts no formula, and a script may have no font here."""
+    """Draw class names as they are: `$` starts no formula, and a script without a font here causes no warning."""
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support", UserWarning)
         yield
@@ -37,7 +37,7 @@ def plain_text() -> Iterator[None]:
 
 @plain_text()
 def learning_curves(history: dict[str, list[float]], path: Path) -> bool:
-    """Loss and accuracy of training and validation by epoch, with a mark at the lowest `val_loss`."""
+    """Plot training and validation loss and accuracy by epoch, and mark the lowest `val_loss`."""
     epochs = len(history.get("loss", []))
     if not epochs:
         return False
@@ -64,14 +64,14 @@ def draw_curves(axes: Axes, history: dict[str, list[float]], key: str) -> None:
 
 
 def best_epoch(losses: list[float]) -> int | None:
-    """The epoch of the lowest loss, counted from 1; None if no loss is a number."""
+    """Return the epoch of the lowest loss, counted from 1; None if no loss is a number."""
     numbers = [(loss, epoch) for epoch, loss in enumerate(losses, start=1) if math.isfinite(loss)]
     return min(numbers)[1] if numbers else None
 
 
 @plain_text()
 def confusion_matrix(matrix: list[list[int]], classes: list[str], path: Path) -> bool:
-    """Rows true, columns predicted; coloured by the share of the row, so that rare classes show as well."""
+    """Plot true classes by predicted ones; colours are shares of a row, so that rare classes are visible."""
     counts = np.array(matrix)  # (classes, classes)
     if not counts.any():
         return False
@@ -80,7 +80,7 @@ def confusion_matrix(matrix: list[list[int]], classes: list[str], path: Path) ->
     figure = Figure((side + 2.5, side + 1.5), layout="constrained")
     axes = figure.subplots()
     few = len(classes) <= MAX_COUNTS
-    # Single mistakes must show where no number tells of them.
+    # Without numbers, even a single mistake must be visible.
     shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(1 if few else 0.5, vmin=0, vmax=1))
     name_rows(axes, classes)
     if few:
@@ -111,7 +111,7 @@ def write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
 
 @plain_text()
 def calibration(bins: list[dict[str, Any]], path: Path) -> bool:
-    """How often answers of each confidence are right, and how many there are; bins as `scoring.measure` has them."""
+    """Plot accuracy and number of answers by confidence; `bins` are those of `metrics.measure`."""
     filled = [bin for bin in bins if bin["count"]]
     if not filled:
         return False
@@ -119,7 +119,7 @@ def calibration(bins: list[dict[str, Any]], path: Path) -> bool:
     figure = Figure((5.5, 5.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.bar(lows, [bin["accuracy"] for bin in filled], widths, align="edge", edgecolor="white", alpha=0.4)
-    upper.plot([0, 1], [0, 1], "--", color=BEST, label="as sure as right")
+    upper.plot([0, 1], [0, 1], "--", color=BEST, label="perfect calibration")
     upper.plot([bin["confidence"] for bin in filled], [bin["accuracy"] for bin in filled], "o-", label="this model")
     lower.bar(lows, [bin["count"] for bin in filled], widths, align="edge", edgecolor="white", alpha=0.4)
     upper.set(ylabel="Right", xlim=(0, 1), ylim=(0, 1.03))
@@ -133,7 +133,7 @@ def calibration(bins: list[dict[str, Any]], path: Path) -> bool:
 
 @plain_text()
 def gallery(pictures: Iterable[tuple[Path, str]], title: str, path: Path) -> bool:
-    """The first twelve photos that can be read, each with its caption."""
+    """Show the first twelve readable photos, each with its caption."""
     shown = list(islice(readable(pictures), MAX_PICTURES))
     if not shown:
         return False
@@ -163,7 +163,7 @@ def short(name: str, most: int = 30) -> str:
 
 
 def clean(text: str) -> str:
-    """On one line, and without the half characters of a file name that is not UTF-8."""
+    """Return the text on one line, without the surrogates of a file name that is not UTF-8."""
     return " ".join(text.encode("utf-8", "replace").decode().split())
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as a folder to look at: report.html, the pictures that it shows, and metrics.json."""
+"""An evaluation as a folder: report.html, the pictures that it shows, and metrics.json."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +13,10 @@ from classifier.evaluation import plots, summary
 
 
 class Picture(NamedTuple):
-    """A file beside the page: its heading, how to read it, what there is to see, and how it is drawn (if it is)."""
+    """A picture on the page: its file, heading, hint for reading, alt text, and the function that draws it.
+
+    `draw` returns False if there is nothing to show.
+    """
 
     file: str
     heading: str
@@ -33,10 +36,10 @@ def write(
     history: dict[str, list[float]] | None = None,
     facts: dict[str, str] | None = None,
 ) -> None:
-    """Write the report into a folder that exists; what is there under its names is replaced.
+    """Write the report into an existing folder, replacing an earlier one.
 
-    `metrics` are what `metrics.measure` made of `scores` (n, classes) and `labels` (n,); `paths` are the n photos.
-    `facts` are shown as they are: how the model was trained, and with what.
+    `metrics` is the result of `metrics.measure` for `scores` (n, classes) and `labels` (n,); `paths` are the n photos.
+    `facts` describe the model's training and are shown as they are.
     """
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     right, wrong = most_confident(scores, labels, classes, paths)
@@ -51,13 +54,13 @@ def template() -> Template:
     environment = Environment(
         loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"confusions": summary.confusions, "headline": summary.headline}
+    environment.globals |= {"confusions": summary.confusions, "headline": summary.headline, "quantity": text.quantity}
     environment.filters["percent"] = text.percent
     return environment.get_template("report.html")
 
 
 def is_drawn(picture: Picture, folder: Path) -> bool:
-    """Draw it, or take away what an earlier report left there."""
+    """Draw the picture, or remove the one of an earlier report."""
     drawn = picture.draw(folder / picture.file)
     if not drawn:
         (folder / picture.file).unlink(missing_ok=True)
@@ -67,11 +70,11 @@ def is_drawn(picture: Picture, folder: Path) -> bool:
 def most_confident(
     scores: np.ndarray, labels: np.ndarray, classes: list[str], paths: list[Path]
 ) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]]]:
-    """The photos with right and with wrong answers, each with its caption, the most confident first."""
+    """Return the photos with right and with wrong answers, each with its caption, the most confident first."""
     predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
     right, wrong = [], []
     for i in np.argsort(-confidence, kind="stable"):
-        answer = f"{classes[predicted[i]]} {confidence[i]:.0%}".replace("%", " %")
+        answer = f"{classes[predicted[i]]} {text.percent(confidence[i], 0)}"
         if predicted[i] == labels[i]:
             right.append((paths[i], answer))
         else:
@@ -86,39 +89,40 @@ def all_pictures(
     right: list[tuple[Path, str]],
     wrong: list[tuple[Path, str]],
 ) -> Iterator[Picture]:
-    """In the order of the page."""
+    """Yield the pictures in the order of the page."""
     yield Picture(
         "confusion-matrix.png",
-        "What is taken for what",
-        "A row is what the photos show, a column is what the model said; right answers are on the diagonal.",
-        "Confusion matrix: how many photos of each class were given which class",
+        "Confusion matrix",
+        "Rows are the true classes, columns the predicted ones; right answers are on the diagonal.",
+        "Confusion matrix: the number of photos by true and predicted class",
         lambda path: plots.confusion_matrix(metrics["confusion"], classes, path),
     )
     yield Picture(
         "most-confident-wrong.png",
         "Most confident wrong answers",
-        "Look here first: mislabelled photos, ambiguous classes, and what the model has learned by mistake.",
-        "Photos with the wrong answers the model was surest of, and what they are",
+        "Look here first: mislabelled photos, ambiguous classes, and anything the model has learned by mistake.",
+        "Photos with the most confident wrong answers, and their true classes",
         lambda path: plots.gallery(wrong, "", path),
     )
     yield Picture(
         "most-confident-right.png",
         "Most confident right answers",
-        "What the model takes for typical.",
-        "Photos with the right answers the model was surest of",
+        "Photos that the model considers typical.",
+        "Photos with the most confident right answers",
         lambda path: plots.gallery(right, "", path),
     )
     yield Picture(
         "calibration.png",
-        "Whether its probabilities can be believed",
-        "On the dashed line, of the answers given with 80 % just 80 % are right; below it, the model is too sure.",
-        "Reliability diagram: how often answers are right, by their probability",
+        "Calibration",
+        "On the dashed line, 80% of the answers given with a probability of 80% are right; below it, the model is "
+        "overconfident.",
+        "Reliability diagram: the share of right answers by their probability",
         lambda path: plots.calibration(metrics["calibration"]["bins"], path),
     )
     yield Picture(
         "learning-curves.png",
-        "How it learned",
-        "Where the training loss falls and the validation loss rises, the model learns its photos by heart.",
-        "Learning curves: loss and accuracy of training and validation by epoch",
+        "Learning curves",
+        "Where the training loss falls and the validation loss rises, the model is overfitting.",
+        "Learning curves: training and validation loss and accuracy by epoch",
         lambda path: plots.learning_curves(history, path),
     )

@@ -1,4 +1,7 @@
-"""The only file that tells TensorFlow from JAX and PyTorch (`KERAS_BACKEND`): devices and compilation."""
+"""Devices, compilation and gradients; the only file that distinguishes Keras' backends (`KERAS_BACKEND`).
+
+These are TensorFlow, JAX, PyTorch and, for inference only, OpenVINO.
+"""
 
 import os
 from collections.abc import Callable
@@ -15,7 +18,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def prepare() -> None:
-    """To be called before the first model: GPU memory is taken as needed, not all at once."""
+    """Let the backend take GPU memory as needed, not all at once. Must be called before the first model is built."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -25,23 +28,48 @@ def prepare() -> None:
 
 
 def device_name() -> str:
-    """Which device answers, in words: "GPU (NVIDIA H200)" or "CPU"."""
-    gpu = {"tensorflow": _tensorflow_gpu, "openvino": lambda: None, "jax": _jax_gpu, "torch": _torch_gpu}[
-        keras.backend.backend()
-    ]()
+    """Return the device that runs models: "GPU (NVIDIA H200)" or "CPU"."""
+    finders: dict[str, Callable[[], str | None]] = {
+        "tensorflow": _tensorflow_gpu,
+        "jax": _jax_gpu,
+        "torch": _torch_gpu,
+        "openvino": lambda: None,
+    }
+    gpu = finders[keras.backend.backend()]()
     return f"GPU ({gpu})" if gpu else "CPU"
 
 
+def _tensorflow_gpu() -> str | None:
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        return str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+    return None
+
+
+def _jax_gpu() -> str | None:
+    import jax
+
+    device = jax.devices()[0]
+    return None if device.platform == "cpu" else str(device.device_kind)
+
+
+def _torch_gpu() -> str | None:
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+
+
 def compiles_each_shape() -> bool:
-    """Whether every batch size that was not run before costs a compilation."""
+    """Return True if the first run of each batch size compiles the model again."""
     return str(keras.backend.backend()) == "jax"
 
 
 def compiled(model: keras.Model) -> Run:
-    """The model as a function of host arrays: uint8 (n, h, w, c) -> float32 (n, classes).
+    """Compile the model into a function of host arrays: uint8 (n, h, w, c) -> float32 (n, classes).
 
-    TensorFlow traces it once for every n. JAX compiles it anew for each n it has not seen, so callers keep
-    to a few batch sizes and run each once before they serve.
+    TensorFlow traces it once for all n. JAX compiles it again for each new n, so callers must keep to a few batch
+    sizes and run each of them once before they serve.
     """
     compilers = {
         "tensorflow": _compiled_tensorflow,
@@ -52,14 +80,55 @@ def compiled(model: keras.Model) -> Run:
     return compilers[keras.backend.backend()](model)
 
 
-def gradient(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
-    """A function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs.
+def _compiled_tensorflow(model: keras.Model) -> Run:
+    import tensorflow as tf
 
-    Raises NotExplainable where the backend has no gradients.
+    function = tf.function(
+        lambda images: model(images, training=False),
+        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
+        autograph=False,
+    )
+    return lambda images: function(images).numpy()
+
+
+def _compiled_jax(model: keras.Model) -> Run:
+    import jax
+
+    state = _jax_state(model)
+    function = jax.jit(lambda state, images: model.stateless_call(*state, images, training=False)[0])
+    return lambda images: np.asarray(function(state, images))
+
+
+def _compiled_torch(model: keras.Model) -> Run:
+    import torch
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(images), training=False)))
+
+    return run
+
+
+def _compiled_openvino(model: keras.Model) -> Run:
+    import openvino  # type: ignore[import-not-found,unused-ignore]
+
+    with TemporaryDirectory() as folder:
+        path = str(Path(folder, "model.xml"))
+        model.export(path, format="openvino", verbose=False)
+        # By default, OpenVINO computes in bfloat16 if the processor can.
+        compiled_model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    # One by one: Keras exports Flatten, which VGG16 has, for a batch of one. On a CPU that costs nothing.
+    return lambda images: np.concatenate([compiled_model([image[np.newaxis]])[0] for image in images])
+
+
+def gradient(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return a function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs.
+
+    Raises NotExplainable if the backend has no gradients.
     """
     functions = {"tensorflow": _gradient_tensorflow, "jax": _gradient_jax, "torch": _gradient_torch}
     if keras.backend.backend() not in functions:
-        raise NotExplainable("This site runs on a backend that cannot tell why (KERAS_BACKEND).")
+        raise NotExplainable("This site runs on a backend that cannot explain answers (KERAS_BACKEND).")
     return functions[keras.backend.backend()](model)
 
 
@@ -101,65 +170,3 @@ def _gradient_torch(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarra
 def _jax_state(model: keras.Model) -> tuple[list[Any], list[Any]]:
     trainable = [variable.value for variable in model.trainable_variables]
     return trainable, [variable.value for variable in model.non_trainable_variables]
-
-
-def _compiled_tensorflow(model: keras.Model) -> Run:
-    import tensorflow as tf
-
-    function = tf.function(
-        lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
-        autograph=False,
-    )
-    return lambda images: function(images).numpy()
-
-
-def _compiled_jax(model: keras.Model) -> Run:
-    import jax
-
-    state = _jax_state(model)
-    function = jax.jit(lambda state, images: model.stateless_call(*state, images, training=False)[0])
-    return lambda images: np.asarray(function(state, images))
-
-
-def _compiled_torch(model: keras.Model) -> Run:
-    import torch
-
-    def run(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(images), training=False)))
-
-    return run
-
-
-def _compiled_openvino(model: keras.Model) -> Run:
-    import openvino  # type: ignore[import-not-found,unused-ignore]
-
-    with TemporaryDirectory() as folder:
-        path = str(Path(folder, "model.xml"))
-        model.export(path, format="openvino", verbose=False)
-        # Left alone, OpenVINO computes in bfloat16 where the processor can.
-        compiled_model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    # One by one: Keras exports Flatten, which VGG16 has, for a batch of one; on a CPU that costs nothing.
-    return lambda images: np.concatenate([compiled_model([image[np.newaxis]])[0] for image in images])
-
-
-def _tensorflow_gpu() -> str | None:
-    import tensorflow as tf
-
-    for gpu in tf.config.list_physical_devices("GPU"):
-        return str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
-    return None
-
-
-def _jax_gpu() -> str | None:
-    import jax
-
-    device = jax.devices()[0]
-    return None if device.platform == "cpu" else str(device.device_kind)
-
-
-def _torch_gpu() -> str | None:
-    import torch
-
-    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None

@@ -1,45 +1,76 @@
-"""A model folder: `model.keras`, the network with its preprocessing, and `model.json`, all that serving must know.
+"""The model folder: `model.keras`, a network with its preprocessing, and `model.json`, the rest that serving must know.
 
-Written whole or not at all, and checked when it is read.
+It is written whole or not at all, and checked when it is read. Trained models also hold the split of their photos
+(`split.csv`), examples and a report.
 """
 
+import csv
 import hashlib
 import json
 import platform
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import keras
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from classifier import atomic
 from classifier.contract import Resize
 from classifier.errors import StartupError
+from classifier.models import weights  # noqa: F401  # registers `classifier>Unset`, which saved networks refer to
 from classifier.photos.limits import MAX_SIDE
-from classifier.text import one_line
+from classifier.text import is_class_name, one_line, printable
 
 NETWORK, CARD = "model.keras", "model.json"
 SPLIT, EXAMPLES = "split.csv", "examples"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """What `model.json` says. `size` is (height, width); `threshold` is the probability under which it is not sure."""
+def class_name(name: str) -> str:
+    """Return `name`. Raises ValueError unless it can be shown as the name of a class."""
+    if not is_class_name(name):
+        raise ValueError("not a name that can be shown")
+    return name
 
-    labels: list[str]
-    size: tuple[int, int]
+
+Labels = Annotated[list[Annotated[str, AfterValidator(class_name)]], Field(min_length=2)]
+Side = Annotated[int, Field(strict=True, gt=0, le=MAX_SIDE)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Digest = Annotated[str, Field(coerce_numbers_to_str=True)]  # a number is wrong as any other digest is
+
+EXPECTED = {
+    "labels": "at least two labels, each a name",
+    "size": "a size of height and width in pixels",
+    "color_mode": "color_mode to be rgb or grayscale",
+    "resize": "resize to be crop or stretch",
+    "threshold": "threshold to be from 0 to 1",
+    "sha256": "sha256 to be a text",
+    "training": "training and metrics to be objects",
+    "metrics": "training and metrics to be objects",
+    "versions": "versions to be an object of texts",
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ModelCard:
+    """The content of `model.json`. Raises pydantic.ValidationError for values that do not fit."""
+
+    labels: Labels  # in the order of the outputs
+    size: tuple[Side, Side]  # (height, width)
     color_mode: Literal["rgb", "grayscale"] = "rgb"
     resize: Resize = "crop"
-    threshold: float = 0.0
-    sha256: str = ""  # of model.keras
+    threshold: Share = 0.0  # an answer with a lower probability is "not sure"
+    sha256: Digest = ""  # of model.keras
     training: dict[str, Any] = field(default_factory=dict)  # recipe, options, data; for people
     metrics: dict[str, Any] = field(default_factory=dict)  # on the test photos
     versions: dict[str, str] = field(default_factory=dict)
 
 
 def write(folder: Path, network: keras.Model, card: ModelCard) -> None:
-    """Put a network, uint8 (n, h, w, 3) -> probabilities (n, classes), and its card into an existing folder."""
+    """Write a network, uint8 (n, h, w, 3) -> probabilities (n, classes), and its card into an existing folder."""
     network.save(folder / NETWORK)
     versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()}
     document = asdict(card) | {"sha256": digest(folder / NETWORK), "versions": versions}
@@ -47,31 +78,63 @@ def write(folder: Path, network: keras.Model, card: ModelCard) -> None:
 
 
 def read(folder: Path) -> tuple[keras.Model, ModelCard]:
-    """The network and the card of a model folder.
+    """Read the network and the card of a model folder.
 
-    Raises StartupError, in one sentence, for a folder that lacks a file or has one that was changed or does not fit.
+    Raises StartupError for a folder that lacks a file, or holds one that was changed or does not fit the other.
     """
     card = read_card(folder)
-    path = folder / NETWORK
-    try:
-        intact = digest(path) == card.sha256
-    except OSError as exc:
-        raise unusable(folder, f"it has no readable {NETWORK}") from exc
-    if not intact:
-        raise unusable(folder, f"{NETWORK} is not the file that was written with {CARD}: it was changed or cut short")
-    network = load_network(path)
+    check_digest(folder, card)
+    network = load_network(folder / NETWORK)
     if network.input_shape[1:] != (*card.size, 3) or network.output_shape != (None, len(card.labels)):
+        height, width = card.size
         raise unusable(
-            folder, f"{CARD} has {len(card.labels)} labels for {card.size[0]} x {card.size[1]} pixels, and the network "
+            folder,
+            f"{CARD} has {len(card.labels)} labels for {height} x {width} pixels, and the network "
             f"gives {network.output_shape[-1]} for an input of {network.input_shape[1:]}",
-        )  # fmt: skip
+        )
     return network, card
 
 
+def read_card(folder: Path) -> ModelCard:
+    """Read and check `model.json`. Raises StartupError."""
+    try:
+        return TypeAdapter(ModelCard).validate_json((folder / CARD).read_bytes())
+    except OSError as exc:
+        raise unusable(folder, f"it has no readable {CARD}") from exc
+    except ValidationError as exc:
+        raise unusable(folder, f"its {CARD} is damaged ({fault(exc)})") from exc
+
+
+def fault(error: ValidationError) -> str:
+    """Describe the first fault of a card: "expected threshold to be from 0 to 1, found 7"."""
+    first = error.errors(include_url=False)[0]
+    match first:
+        case {"loc": [str(name)], "type": "missing"}:
+            return f"expected {EXPECTED[name]}, found none"
+        case {"loc": [str(name), *_]} if name in EXPECTED:
+            return f"expected {EXPECTED[name]}, found {first['input']!r:.80}"
+    return printable(": ".join([*map(str, first["loc"]), first["msg"]]))
+
+
+def check_digest(folder: Path, card: ModelCard) -> None:
+    """Raise StartupError unless `model.keras` is the file that the card was written with."""
+    try:
+        is_intact = digest(folder / NETWORK) == card.sha256
+    except OSError as exc:
+        raise unusable(folder, f"it has no readable {NETWORK}") from exc
+    if not is_intact:
+        raise unusable(folder, f"{NETWORK} is not the file that was written with {CARD}: it was changed or cut short")
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def load_network(path: Path) -> keras.Model:
-    """A whole saved model, not allowed to run code of its own (Keras' safe mode). Raises StartupError."""
+    """Load a whole saved model, which may not run code of its own (Keras' safe mode). Raises StartupError."""
     if not path.is_file():
-        raise StartupError(f"The model {path} is no file; expected a whole saved model, .keras or .h5.")
+        raise StartupError(f"The model {path} is not a file; expected a whole saved model, .keras or .h5.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises ValueError, TypeError, KeyError, OSError, ... by format and fault
@@ -83,55 +146,62 @@ def load_network(path: Path) -> keras.Model:
 
 
 def innermost(exc: Exception) -> str:
-    """The first sentence of what was wrong at first: Keras quotes a fault in one that quotes it, and so on."""
+    """Return the first sentence about the original fault, which Keras quotes in a message that it quotes in another."""
     return one_line(ValueError(str(exc).rpartition("Exception encountered: ")[2].partition(". ")[0]))[:200]
 
 
-def read_card(folder: Path) -> ModelCard:
-    """`model.json`, checked. Raises StartupError."""
+class SplitRow(NamedTuple):
+    """What one photo was used for: its path below the data folder, class, part, and the SHA-256 of its content."""
+
+    path: str
+    label: str
+    part: str
+    sha256: str
+
+
+def write_split(folder: Path, rows: Iterable[SplitRow]) -> None:
+    with (folder / SPLIT).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "class", "part", "sha256"])
+        writer.writerows(rows)
+
+
+def read_split(folder: Path) -> dict[str, str]:
+    """Return every photo's part by the SHA-256 of its content, or nothing if there is no split. Raises StartupError."""
+    path = folder / SPLIT
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        try:
+            return {row["sha256"]: row["part"] for row in csv.DictReader(file)}
+        except (KeyError, csv.Error) as exc:
+            raise unusable(folder, f"its {SPLIT} is damaged ({one_line(exc)})") from exc
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Yield a new model folder to fill, which then takes the place of `folder`; after an error it is removed.
+
+    Raises StartupError if `folder` exists and is not a model folder, or cannot be written.
+    """
+    folder = folder.resolve()  # `.` has no name, and a link must stay one
     try:
-        document = json.loads((folder / CARD).read_text("utf-8"))
-        card = ModelCard(**{**document, "size": tuple(document["size"])})
-        check(card)
+        if not is_free(folder):
+            raise StartupError(
+                f"{folder} exists and is not a model folder; it is left alone. Please choose another output."
+            )
+        with atomic.replacing(folder) as part:
+            yield part
     except OSError as exc:
-        raise unusable(folder, f"it has no readable {CARD}") from exc
-    except (ValueError, TypeError, KeyError, RecursionError) as exc:
-        raise unusable(folder, f"its {CARD} is damaged ({one_line(exc)})") from exc
-    return card
-
-
-def check(card: ModelCard) -> None:
-    """Raises ValueError or TypeError for what no folder of ours would say."""
-    if not isinstance(card.labels, list) or len(card.labels) < 2 or not all(map(is_name, card.labels)):
-        raise ValueError("expected at least two labels, each a name")
-    if len(card.size) != 2 or not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in card.size):
-        raise ValueError("expected a size of height and width in pixels")
-    if card.resize not in ("crop", "stretch") or not 0 <= card.threshold <= 1:
-        raise ValueError("expected resize to be crop or stretch, and threshold to be from 0 to 1")
-    if not isinstance(card.training, dict) or not isinstance(card.metrics, dict):
-        raise ValueError("expected training and metrics to be objects")
-
-
-def is_name(label: object) -> bool:
-    return isinstance(label, str) and bool(label.strip()) and label.isprintable()
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def unusable(folder: Path, reason: str) -> StartupError:
-    return StartupError(f"The model folder {folder} cannot be used: {reason}.")
+        raise StartupError(f"The model folder {folder} cannot be written ({one_line(exc)}).") from exc
 
 
 def is_free(folder: Path) -> bool:
-    """Whether nothing is lost when this is replaced: there is nothing, an empty folder, or a model folder."""
+    """Return True if `folder` may be replaced without losing data: there is nothing, an empty folder or a model."""
     if not folder.is_dir():
         return not folder.exists()
     return all((folder / name).is_file() for name in (CARD, NETWORK)) or not any(folder.iterdir())
 
 
-def replaced(folder: Path) -> AbstractContextManager[Path]:
-    """A new model folder to fill, which takes the place of `folder` as a whole. Raises StartupError."""
-    return atomic.replaced(folder, is_free)
+def unusable(folder: Path, reason: str) -> StartupError:
+    return StartupError(f"The model folder {folder} cannot be used: {reason}.")

@@ -1,6 +1,6 @@
-"""Why did it say that? Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): where a class was seen in a picture.
+"""Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): a heat map of where a network saw a class in a picture.
 
-Pure: the network that is explained, its layers and weights are only read.
+The network is only read, never changed.
 """
 
 from typing import Any
@@ -12,28 +12,28 @@ from classifier.errors import NotExplainable
 from classifier.models import backend
 from classifier.models.precision import PROBABILITIES
 
-POOLING = ("Pooling", "Dropout", "Flatten")  # layers of these kinds only blur or reshape the map before them
+POOLING = ("Pooling", "Dropout", "Flatten")  # in the names of layers that only blur or reshape the map before them
 
 
 class GradCam:
     """Heat maps for one network, uint8 (1, h, w, 3) -> probabilities (1, classes).
 
-    Raises NotExplainable for a network that has no feature map, such as one of dense layers only.
+    Raises NotExplainable for a network without a feature map, such as one of dense layers only.
     """
 
     def __init__(self, network: keras.Model) -> None:
         feature_map = last_feature_map(network)
         try:
             head = keras.Model(feature_map, score(network))
-        except ValueError as exc:  # part of the graph goes around the map
+        except ValueError as exc:  # part of the graph bypasses the map
             raise no_map() from exc
         self._features = backend.compiled(keras.Model(network.input, feature_map))
         self._gradient = backend.gradient(head)
 
     def __call__(self, image: np.ndarray, index: int) -> np.ndarray:
-        """uint8 (h, w, 3) and a class -> float32 (rows, columns), 0 to 1: how much each part spoke for the class.
+        """Return how much each part of a picture speaks for a class: float32 (rows, columns) from 0 to 1.
 
-        All zero when nothing did.
+        `image` is uint8 (h, w, 3). The map is all zero if no part speaks for the class.
         """
         features = self._features(image[np.newaxis])  # (1, rows, columns, channels)
         gradient = self._gradient(features, index)
@@ -43,12 +43,12 @@ class GradCam:
 
 
 def last_feature_map(network: keras.Model) -> Any:
-    """The last output in the graph that still has places, height and width, and comes of something learned."""
+    """Return the last output in the graph that has height and width and depends on weights. Raises NotExplainable."""
     learned = 0
     found = None
-    for operation in network.operations:  # layers, and additions and the like between them
+    for operation in network.operations:  # layers, and arithmetic between them
         learned += len(getattr(operation, "weights", ()))
-        is_inner_model = isinstance(operation, keras.Model)  # its output is not of this graph
+        is_inner_model = isinstance(operation, keras.Model)  # its output is not part of this graph
         if learned and not is_inner_model and is_map(operation.output) and not is_pooling(operation):
             found = operation.output
     if found is None:
@@ -65,7 +65,7 @@ def is_map(tensor: Any) -> bool:
 
 
 def score(network: keras.Model) -> Any:
-    """What the gradient is taken of: the logits where they can be had, else the logarithm of the probabilities."""
+    """Return the tensor to take the gradient of: the logits if available, otherwise the log of the probabilities."""
     last = network.get_layer(PROBABILITIES)
     if isinstance(last, keras.layers.Softmax):
         return last.input

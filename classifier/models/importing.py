@@ -1,4 +1,4 @@
-"""Somebody else's saved Keras classifier -> a model folder, when its input and output fit."""
+"""A saved Keras classifier from elsewhere -> a model folder, if its input and output fit."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -8,14 +8,16 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from classifier import contract, text
+from classifier.contract import Resize
 from classifier.errors import StartupError
 from classifier.models import folder, labels
 from classifier.models.folder import ModelCard
 from classifier.models.precision import PROBABILITIES
 from classifier.models.pretrained import find_builder, find_preprocessing
+from classifier.photos.limits import MAX_SIDE
+from classifier.text import is_class_name, one_line
 
-# What the model wants its pixels to be; all else is the name of a keras.applications model.
+# The range of pixels that a model was trained on; any other scale is the name of a keras.applications model.
 SCALES = {
     "0..255": lambda pixels: pixels,
     "0..1": lambda pixels: pixels / 255.0,
@@ -24,32 +26,35 @@ SCALES = {
 
 
 def import_model(
-    source: Path, labels_path: Path, output: Path, scale: str = "0..255", resize: contract.Resize = "stretch"
+    source: Path, labels_path: Path, output: Path, scale: str = "0..255", resize: Resize = "stretch"
 ) -> ModelCard:
-    """Write a model folder around a whole saved model, `.keras` or `.h5`; returns its card.
+    """Write a model folder around a whole saved model, `.keras` or `.h5`, and return its card.
 
-    `scale` is what the model was trained on: 0..255 (also if it rescales by itself), 0..1, -1..1, or the name of a
-    keras.applications model whose preprocessing was used. Labels are a class-index file, or a text file with a name
-    per line, in the order of the outputs. Raises StartupError for what does not fit, and for files that hold code.
+    `scale` is the range the model was trained on: 0..255 (also if the model rescales), 0..1, -1..1, or the name of a
+    keras.applications model whose preprocessing was used. The labels are a class-index file, or a text file with a
+    name per line, in the order of the outputs. Raises StartupError for files that do not fit or that hold code.
     """
     names = read_labels(labels_path)
     network = folder.load_network(source)
     shape = height, width, channels = checked_input(source, network)
     classifier = wrapped(source, network, shape, preprocessing(scale, channels), len(names))
     card = ModelCard(
-        labels=names, size=(height, width), color_mode="grayscale" if channels == 1 else "rgb", resize=resize,
+        labels=names,
+        size=(height, width),
+        color_mode="grayscale" if channels == 1 else "rgb",
+        resize=resize,
         training={"imported_from": source.name, "scale": scale},
-    )  # fmt: skip
+    )
     with folder.replaced(output) as part:
         folder.write(part, classifier, card)
     return card
 
 
 def checked_input(source: Path, network: keras.Model) -> tuple[int, int, int]:
-    """(height, width, channels) of a model that takes one picture of a fixed size. Raises StartupError."""
+    """Return (height, width, channels) of a model that takes one picture of a fixed size. Raises StartupError."""
     shape = getattr(network, "input_shape", None)  # none before it is built
     match shape:
-        case (None, int(height), int(width), 1 | 3 as channels):
+        case (None, int(height), int(width), 1 | 3 as channels) if max(height, width) <= MAX_SIDE:
             return height, width, channels
     raise misfit(
         source, "one picture as its input, of a fixed height and width, with 1 or 3 channels", f"input {shape}"
@@ -57,7 +62,7 @@ def checked_input(source: Path, network: keras.Model) -> tuple[int, int, int]:
 
 
 def wrapped(source: Path, network: keras.Model, shape: tuple[int, int, int], scale: Any, labels: int) -> keras.Model:
-    """The network between uint8 RGB pictures and a probability for every label. Raises StartupError."""
+    """Connect a network to uint8 RGB pictures and to a probability for every label. Raises StartupError."""
     height, width, channels = shape
     pictures = keras.Input((height, width, 3), dtype="uint8", name="images")
     pixels = keras.ops.cast(pictures, "float32")
@@ -66,14 +71,14 @@ def wrapped(source: Path, network: keras.Model, shape: tuple[int, int, int], sca
     pixels = scale(pixels)
     try:
         classifier = keras.Model(pictures, probabilities(source, flat(network)(pixels), labels))
-    except ValueError:  # the same name twice: from two of the networks within, or theirs and ours
+    except ValueError:  # a name occurs twice: in two of the inner networks, or in the model and here
         classifier = keras.Model(pictures, probabilities(source, network(pixels), labels))
     check_probabilities(source, network, classifier)
     return classifier
 
 
 def probabilities(source: Path, outputs: Any, labels: int) -> Any:
-    """What a network gives -> (n, labels). Raises StartupError."""
+    """Turn the outputs of a network into probabilities (n, labels). Raises StartupError."""
     scores, *others = keras.tree.flatten(outputs)
     if scores.shape == (None, 1) and labels == 2:
         scores = keras.ops.concatenate([1 - scores, scores], axis=-1)
@@ -84,14 +89,14 @@ def probabilities(source: Path, outputs: Any, labels: int) -> Any:
 
 
 def flat(layer: Any) -> Callable[..., Any]:
-    """A network as a function that applies it, and networks within it, layer by layer.
+    """Return a function that applies a network, and the networks within it, layer by layer.
 
-    That makes one graph, whose feature maps can be looked at. What is no network of layers is applied as it is.
+    The result is one graph, whose feature maps are accessible. Anything but a network of layers is returned as it is.
     """
     if not isinstance(layer, keras.Sequential) and not hasattr(layer, "_run_through_graph"):
         return cast(Callable[..., Any], layer)
 
-    def apply(tensor: Any, **_: Any) -> Any:  # without mask and training, which matter to no answer
+    def apply(tensor: Any, **_: Any) -> Any:  # without mask and training, which do not affect inference
         if isinstance(layer, keras.Sequential):
             return reduce(lambda tensor, inner: flat(inner)(tensor), layer.layers, tensor)
         return layer._run_through_graph(tensor, flat)
@@ -100,7 +105,7 @@ def flat(layer: Any) -> Callable[..., Any]:
 
 
 def check_probabilities(source: Path, network: keras.Model, classifier: keras.Model) -> None:
-    """Raises StartupError when the outputs are no probabilities, as the last layer tells or, without one, noise."""
+    """Raise StartupError unless the outputs are probabilities, judged by the last layer and by the answers to noise."""
     last = network
     while isinstance(last, keras.Model):
         last = last.layers[-1]
@@ -110,13 +115,14 @@ def check_probabilities(source: Path, network: keras.Model, classifier: keras.Mo
     add_up = np.isfinite(scores).all() and (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
     if getattr(last, "activation", None) in unfit or not add_up:
         raise misfit(
-            source, "probabilities, which add up to 1 (the last layer with softmax, or one output with sigmoid)",
+            source,
+            "probabilities, which add up to 1 (the last layer with softmax, or one output with sigmoid)",
             f"outputs like {scores[0][:3].round(2)} of {last.name}",
-        )  # fmt: skip
+        )
 
 
 def preprocessing(scale: str, channels: int = 3) -> Any:
-    """The function for a `scale`. Raises StartupError for an unknown name, or one that is for other pixels."""
+    """Return the function for a `scale`. Raises StartupError for a name that is unknown or needs colours."""
     if scale in SCALES:
         return SCALES[scale]
     if channels != 3:
@@ -129,18 +135,18 @@ def preprocessing(scale: str, channels: int = 3) -> Any:
 
 
 def read_labels(path: Path) -> list[str]:
-    """The names in a class-index file (.json) or a text file with one per line. Raises StartupError."""
+    """Read the names in a class-index file (.json) or a text file with one per line. Raises StartupError."""
     if path.suffix.lower() == ".json":
         return [label.name for label in labels.read(path)]
     try:
         names = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, ValueError) as exc:
-        raise StartupError(f"The labels {path} cannot be read ({text.one_line(exc)}).") from exc
+        raise StartupError(f"The labels {path} cannot be read ({one_line(exc)}).") from exc
     if len(names) < 2:
         raise StartupError(f"The labels {path} cannot be used: expected a name per line, found {len(names)}.")
     for name in names:
-        if not name.isprintable():
-            raise StartupError(f"The labels {path} cannot be used: {name!r} is no name, as part of it cannot be shown.")
+        if not is_class_name(name):
+            raise StartupError(f"The labels {path} cannot be used: {name!r} has characters that cannot be shown.")
     return names
 
 

@@ -1,4 +1,4 @@
-"""What the outputs of a model mean. Resolved once at start-up, never at a request."""
+"""The names of a model's outputs, resolved once at start-up and never during a request."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 
 from classifier.contract import Label
 from classifier.errors import NotDownloaded, StartupError
-from classifier.text import one_line
+from classifier.text import is_class_name, one_line
 
+IMAGENET_CLASSES = 1000
 WAYS_OUT = (
     "Ways out: let this machine reach the internet once; or copy imagenet_class_index.json into ~/.keras/models/; "
     "or set CLASSIFIER_LABELS to such a file."
@@ -16,27 +17,27 @@ WAYS_OUT = (
 
 
 def imagenet() -> list[Label]:
-    """The 1000 classes that Keras knows, in the order of the outputs; Keras downloads them once.
+    """Return the 1000 ImageNet classes in the order of the outputs; Keras downloads and caches them.
 
-    Raises NotDownloaded when they are not cached and cannot be fetched.
+    Raises NotDownloaded if they are not cached and cannot be downloaded.
     """
     from keras.applications.imagenet_utils import decode_predictions
 
     try:
-        # Rising scores: ranked from best to worst, the classes come back in reverse order.
-        (ranked,) = decode_predictions(np.arange(1000.0)[np.newaxis], top=1000)
+        # Rising scores, so that the ranking from best to worst is the reverse of the order of the outputs.
+        (ranked,) = decode_predictions(np.arange(float(IMAGENET_CLASSES))[np.newaxis], top=IMAGENET_CLASSES)
     except Exception as exc:  # Keras raises bare Exception for a failed download
         raise NotDownloaded(
-            "The labels cannot be had: expected Keras' ImageNet class index in ~/.keras/models or from the "
+            "The labels cannot be obtained: expected Keras' ImageNet class index in ~/.keras/models or from the "
             f"internet, found neither ({one_line(exc)}). {WAYS_OUT}"
         ) from exc
     return [Label(wnid, name) for wnid, name, _ in reversed(ranked)]
 
 
 def read(path: Path) -> list[Label]:
-    """The labels of a class-index file: `{"0": ["n01440764", "tench"], ...}`, every index from 0 once.
+    """Read the labels of a class-index file: `{"0": ["n01440764", "tench"], ...}`, each index from 0 once.
 
-    Raises StartupError that says what is wrong with the file.
+    Raises StartupError.
     """
     try:
         index = json.loads(path.read_text("utf-8"))
@@ -52,13 +53,13 @@ def read(path: Path) -> list[Label]:
 
 
 def parsed(entry: object) -> Label:
-    """One entry of a class-index file. Raises ValueError unless it is a WordNet id and a name."""
+    """Return one entry of a class-index file. Raises ValueError unless it is a WordNet id and a name."""
     match entry:
-        case [str(wnid), str(name)] if name.strip() and name.isprintable():
+        case [str(wnid), str(name)] if is_class_name(name):
             return Label(wnid, name)
     raise ValueError(f"the entry {entry!r:.80}")
 
 
-def placeholders(count: int = 1000) -> list[Label]:
-    """Names for the classes of a model whose answers mean nothing anyway."""
+def placeholders(count: int = IMAGENET_CLASSES) -> list[Label]:
+    """Return names for the classes of a model with random weights, whose answers have no meaning."""
     return [Label("", f"class_{i}") for i in range(count)]

@@ -12,12 +12,10 @@ from classifier.errors import StartupError
 from classifier.models import backend, folder, labels, weights
 from classifier.models.model import Model
 from classifier.models.precision import default_policy, has_float32_layers, rebuilt, resolve, with_softmax
-from classifier.models.pretrained import download, find_builder, find_preprocessing, input_side, quick_to_give_up
+from classifier.models.pretrained import download, download_timeout, find_builder, find_preprocessing, input_side
 from classifier.options import ModelOptions
 
 log = logging.getLogger(__name__)
-
-SEED = 0  # of CLASSIFIER_WEIGHTS=random
 
 
 def load(options: ModelOptions) -> Model:
@@ -39,7 +37,7 @@ def load(options: ModelOptions) -> Model:
 
 
 def is_folder(name: str) -> bool:
-    """Whether a model's name is a path."""
+    """Return True if a model's name is the path of a model folder."""
     return os.sep in name or Path(name).is_dir()
 
 
@@ -50,7 +48,7 @@ def from_folder(options: ModelOptions) -> Model:
     precision = resolve(options.precision)
     if precision != "float32":
         config, values = network.get_config(), network.get_weights()
-        del network
+        del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
     class_labels = [Label("", name) for name in card.labels]
     return Model(path.resolve().name, network, class_labels, resize=card.resize, threshold=card.threshold)
@@ -60,47 +58,62 @@ def from_applications(options: ModelOptions) -> Model:
     """Return a classifier of keras.applications. Raises StartupError."""
     find_builder(options.model)  # report a misspelt name before anything is downloaded
     is_random = options.weights == "random"
-    with quick_to_give_up():
-        class_labels = find_labels(options.labels, optional=is_random)
-        network = build(options.model, options.weights, len(class_labels), resolve(options.precision))
+    class_labels = find_labels(options.labels, optional=is_random)
+    network = build(options.model, options.weights, len(class_labels), resolve(options.precision))
     return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
 
 
 def find_labels(path: Path | None, optional: bool = False) -> list[Label]:
-    """The labels of a file, or ImageNet's; placeholders if those cannot be had and are `optional`."""
+    """Return the labels in a file, or ImageNet's; placeholders if those are `optional` and not available.
+
+    Raises StartupError.
+    """
     if path is not None:
         return labels.read(path)
     try:
-        return labels.imagenet()
+        with download_timeout():
+            return labels.imagenet()
     except StartupError as error:
         if not optional:
             raise
-        log.warning("Classes have numbers for names: %s", error)
+        log.warning("Classes are named by their numbers: %s", error)
         return labels.placeholders()
 
 
 def build(name: str, weights_from: str, classes: int, precision: str = "float32") -> keras.Model:
-    """The whole network as one flat graph, uint8 (n, h, w, 3) -> float32 probabilities (n, classes)."""
+    """Build the network as one flat graph, uint8 (n, h, w, 3) -> float32 probabilities (n, classes).
+
+    Raises StartupError.
+    """
     with weights.unset(), default_policy("float32" if weights_from == "imagenet" else precision):
         network = assemble(name, weights_from, classes)
     if precision != "float32" and (weights_from == "imagenet" or has_float32_layers(network)):
-        config, values = network.get_config(), network.get_weights() if weights_from == "imagenet" else None
-        del network
+        config = network.get_config()
+        values = network.get_weights() if weights_from == "imagenet" else None
+        del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
     if weights_from == "random":
-        weights.randomise(network, SEED)
+        weights.randomise(network)
     elif weights_from != "imagenet":
         weights.load(network, Path(weights_from))
     return with_softmax(network, network.name)
 
 
 def assemble(name: str, weights_from: str, classes: int) -> keras.Model:
-    """Bytes, the model's own preprocessing, its layers up to the logits; with weights only if they are `imagenet`."""
+    """Build the network from bytes to logits, with its preprocessing, and with weights only if they are `imagenet`.
+
+    Raises StartupError.
+    """
     builder = find_builder(name)
     side = input_side(name)
     images = keras.Input((side, side, 3), dtype="uint8", name="images")
     preprocessed = find_preprocessing(builder)(keras.ops.cast(images, "float32"))
     arguments = {"input_tensor": preprocessed, "classes": classes, "classifier_activation": None}
-    if weights_from == "imagenet":
-        return download(name, builder, arguments)
-    return builder(weights=None, **arguments)
+    if weights_from != "imagenet":
+        return builder(weights=None, **arguments)
+    if classes != labels.IMAGENET_CLASSES:
+        raise StartupError(
+            f"The weights of {name} cannot be used: expected {labels.IMAGENET_CLASSES} labels for the ImageNet "
+            f"weights, found {classes}. {weights.WAYS_OUT}"
+        )
+    return download(name, builder, arguments)

@@ -1,4 +1,4 @@
-"""What a model computes in. Reduced precision halves the weights in memory and, where the hardware has it, the time."""
+"""The numeric precision of a model. Reduced precision halves its memory and, on hardware made for it, its time."""
 
 import gc
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ import numpy as np
 from classifier.models import backend
 
 PROBABILITIES = "probabilities"  # the name of the last layer
-KEPT_IN_FLOAT32 = ("BatchNormalization", "Normalization")  # small variances would suffer
+KEPT_IN_FLOAT32 = ("BatchNormalization", "Normalization")  # as small variances would lose their digits
 
 
 def resolve(precision: str) -> str:
-    """`auto` is float16 on a GPU and float32 elsewhere; all else is itself."""
+    """Return the precision to use: for `auto`, float16 on a GPU and float32 elsewhere; otherwise the one given."""
     if precision != "auto":
         return precision
     return "float16" if backend.device_name().startswith("GPU") else "float32"
@@ -23,7 +23,7 @@ def resolve(precision: str) -> str:
 
 @contextmanager
 def default_policy(precision: str) -> Iterator[None]:
-    """Layers made here are of this precision."""
+    """Make this the precision of all layers that are built in the context."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -33,16 +33,16 @@ def default_policy(precision: str) -> Iterator[None]:
 
 
 def has_float32_layers(network: keras.Model) -> bool:
-    """Whether some layers keep float32 weights when the others are lowered."""
+    """Return True if some layers keep float32 weights when the others are lowered."""
     return any(type(layer).__name__ in KEPT_IN_FLOAT32 for layer in network._flatten_layers())
 
 
 def lowered(config: dict[str, Any], precision: str) -> dict[str, Any]:
-    """A model's configuration, changed to compute in `bfloat16` or `float16`.
+    """Change a model's configuration in place to compute in `bfloat16` or `float16`, and return it.
 
     Keras' mixed policies keep float32 weights and cast them at every call, which costs VGG16 on a CPU more than it
-    gains (159 ms alone, against 84). So weights are kept in the low precision, too, but for batch normalisation's.
-    What gives probabilities stays in float32.
+    gains (159 ms for a single photo, against 84). So the weights are in the low precision as well, except those of
+    batch normalisation. The layer that computes the probabilities stays in float32.
     """
     for layer in config["layers"]:
         if gives_probabilities(layer):
@@ -56,7 +56,7 @@ def lowered(config: dict[str, Any], precision: str) -> dict[str, Any]:
 
 
 def gives_probabilities(layer: dict[str, Any]) -> bool:
-    """Whether this is a model's last layer, ours or, with its activation inside, an imported model's."""
+    """Return True for the configuration of a last layer: our own, or an imported model's with its activation."""
     config = layer["config"]
     return config.get("name") == PROBABILITIES or (
         layer["class_name"] == "Dense" and config.get("activation") in ("softmax", "sigmoid")
@@ -64,8 +64,8 @@ def gives_probabilities(layer: dict[str, Any]) -> bool:
 
 
 def rebuilt(config: dict[str, Any], values: list[np.ndarray] | None, precision: str) -> keras.Model:
-    """The network that a configuration describes, computing in `precision`, with its weights if they are given."""
-    gc.collect()  # Keras' models are in cycles; this one is to take the memory of the one it replaces
+    """Build the network of a configuration to compute in `precision`, with weights if `values` are given."""
+    gc.collect()  # Keras' models are reference cycles: free the replaced one before its successor needs memory
     network = keras.Model.from_config(lowered(config, precision))
     if values:
         network.set_weights(values)
@@ -73,6 +73,6 @@ def rebuilt(config: dict[str, Any], values: list[np.ndarray] | None, precision: 
 
 
 def with_softmax(network: keras.Model, name: str) -> keras.Model:
-    """Logits to probabilities, in float32 whatever the network computes in."""
+    """Append a softmax that turns logits into probabilities, in float32 whatever the network computes in."""
     probabilities = keras.layers.Softmax(dtype="float32", name=PROBABILITIES)(network.output)
     return keras.Model(network.input, probabilities, name=name)

@@ -1,4 +1,4 @@
-"""keras.applications by name: the builder, its own preprocessing, its input size."""
+"""keras.applications by name: the builder, its preprocessing, its input size and the download of its weights."""
 
 import socket
 import sys
@@ -15,7 +15,9 @@ from classifier.text import one_line
 
 Builder = Callable[..., keras.Model]
 
-# Height and width of those that do not take 224 x 224 (https://keras.io/api/applications/).
+DOWNLOAD_TIMEOUT_S = 10  # without a byte
+
+# Height and width of the models whose input is not 224 x 224 (https://keras.io/api/applications/).
 INPUT_SIDES = {
     "xception": 299,
     "inceptionv3": 299,
@@ -37,20 +39,10 @@ INPUT_SIDES = {
 }
 
 
-def input_side(name: str) -> int:
-    """The height and width that the model was trained for."""
-    return INPUT_SIDES.get(plain(name), 224)
-
-
-def find_preprocessing(builder: Builder) -> Callable[[Any], Any]:
-    """The model's own `preprocess_input`, which lives beside its builder."""
-    return sys.modules[builder.__module__].preprocess_input  # type: ignore[no-any-return]
-
-
 def find_builder(name: str) -> Builder:
-    """The keras.applications function for `name`; underscores and case do not matter.
+    """Return the keras.applications function for `name`; underscores and case do not matter.
 
-    Raises StartupError that lists close matches.
+    Raises StartupError, which lists close matches.
     """
     builders: dict[str, Builder] = {
         plain(key): value for key, value in vars(keras.applications).items() if callable(value)
@@ -64,32 +56,35 @@ def find_builder(name: str) -> Builder:
     )
 
 
+def find_preprocessing(builder: Builder) -> Callable[[Any], Any]:
+    """Return the model's own `preprocess_input`, which stands in the same module as its builder."""
+    return sys.modules[builder.__module__].preprocess_input  # type: ignore[no-any-return]
+
+
+def input_side(name: str) -> int:
+    """Return the height and width, in pixels, that the model was trained for."""
+    return INPUT_SIDES.get(plain(name), 224)
+
+
 def plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-DOWNLOAD_TIMEOUT_S = 10  # without a byte
-
-
 def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
-    """Let Keras fetch (with its progress bar), check and cache the ImageNet weights."""
-    if arguments["classes"] != 1000:
-        raise StartupError(
-            f"The weights of {name} cannot be used: expected 1000 labels for the ImageNet weights, "
-            f"found {arguments['classes']}. {weights.WAYS_OUT}"
-        )
+    """Build a model with its ImageNet weights, which Keras downloads, checks and caches. Raises NotDownloaded."""
     try:
-        return builder(weights="imagenet", **arguments)
-    except Exception as exc:  # Keras raises bare Exception for a failed download
+        with download_timeout():
+            return builder(weights="imagenet", **arguments)
+    except Exception as exc:  # Keras raises a bare Exception for a failed download
         raise NotDownloaded(
-            f"The weights of {name} cannot be had: expected them in ~/.keras/models or from the internet, "
+            f"The weights of {name} cannot be obtained: expected them in ~/.keras/models or from the internet, "
             f"found neither ({one_line(exc)}). {weights.WAYS_OUT}"
         ) from exc
 
 
 @contextmanager
-def quick_to_give_up() -> Iterator[None]:
-    """Keras downloads without a time limit; give up after DOWNLOAD_TIMEOUT_S of silence."""
+def download_timeout() -> Iterator[None]:
+    """Limit downloads to DOWNLOAD_TIMEOUT_S of silence; Keras sets no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
     try:

@@ -1,4 +1,4 @@
-"""Fill a model from a weights file, or say in one line why that cannot be."""
+"""Fill a model from a weights file or with random numbers, or explain in one line why that is impossible."""
 
 import hashlib
 from collections import Counter
@@ -14,21 +14,22 @@ import numpy as np
 from classifier.errors import StartupError
 from classifier.text import one_line
 
-INITIALIZERS = ("glorot_uniform", "VarianceScaling", "he_normal")  # that keras.applications names
+SEED = 0  # of random weights, so that they are the same at every start
+INITIALIZERS = ("glorot_uniform", "VarianceScaling", "he_normal")  # as keras.applications names them
 Shapes = Counter[tuple[int, ...]]
 
 WAYS_OUT = (
     "Ways out: let this machine reach the internet once and use the weights imagenet; or name a file that fits; "
-    "or try it with random, whose answers mean nothing (CLASSIFIER_WEIGHTS for the site, --weights for training)."
+    "or try it with random, whose answers have no meaning (CLASSIFIER_WEIGHTS for the site, --weights for training)."
 )
 
 
 @keras.saving.register_keras_serializable("classifier")
 class Unset(keras.initializers.Initializer):  # type: ignore[misc]  # Keras is untyped
-    """Zeros instead of random numbers, whatever was to be drawn."""
+    """An initializer that returns zeros in place of random numbers, whatever its arguments."""
 
     def __init__(self, **_: Any) -> None:
-        """Takes the arguments of any initializer."""
+        """Accept the arguments of any initializer."""
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Any:
         return keras.ops.zeros(shape, dtype)
@@ -36,14 +37,17 @@ class Unset(keras.initializers.Initializer):  # type: ignore[misc]  # Keras is u
 
 @contextmanager
 def unset() -> Iterator[None]:
-    """Models built here start from zeros, to be filled. Drawing numbers takes memory that TensorFlow's allocator
-    for oneDNN never gives back: VGG16 would stay at 2.0 GB instead of 1.6 GB, for 0.55 GB of weights."""
+    """Build models from zeros in this context, to be filled later.
+
+    Drawing random numbers takes memory that TensorFlow's allocator for oneDNN never frees: VGG16 would stay at 2.0 GB
+    instead of 1.6 GB, for 0.55 GB of weights.
+    """
     with keras.utils.custom_object_scope(dict.fromkeys(INITIALIZERS, Unset)):
         yield
 
 
-def randomise(model: keras.Model, seed: int) -> None:
-    """Draw all kernels anew, the same at every start and on every backend, scaled by He for what flows in."""
+def randomise(model: keras.Model, seed: int = SEED) -> None:
+    """Draw all kernels, the same on every backend, with He's scale for the number of inputs (arXiv:1502.01852)."""
     generator = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         if len(variable.shape) > 1:
@@ -56,16 +60,16 @@ def randomise(model: keras.Model, seed: int) -> None:
 def load(model: keras.Model, path: Path) -> None:
     """Load `path`, a Keras 3 `.weights.h5` or a legacy `.h5` of the same architecture, into `model`.
 
-    Raises StartupError that says what was expected and what was found.
+    Raises StartupError with what was expected and what was found.
     """
     expected = Counter(tuple(w.shape) for w in model.weights if "float" in w.dtype)
     wanted = f"the weights of {model.name} with {model.output_shape[-1]} classes"
     try:
         found = shapes_in(path)
-    except Exception as exc:  # h5py raises OSError, RuntimeError, KeyError, ... by where the damage is
+    except Exception as exc:  # h5py raises OSError, RuntimeError, KeyError, ... depending on the damage
         raise unusable(path, wanted, f"no readable HDF5 file ({one_line(exc)})") from exc
-    if not is_as_summed(path):
-        raise unusable(path, wanted, f"another checksum than {path.name}.sha256 tells")
+    if not matches_checksum(path):
+        raise unusable(path, wanted, f"a checksum other than that in {path.name}.sha256")
     if found != expected:
         raise unusable(path, f"{wanted} ({describe(expected - found)})", describe(found - expected))
     try:
@@ -74,19 +78,19 @@ def load(model: keras.Model, path: Path) -> None:
         raise unusable(path, wanted, f"a file that Keras cannot load ({one_line(exc)})") from exc
 
 
-def is_as_summed(path: Path) -> bool:
-    """Whether a file has the checksum in `<path>.sha256`, if there is one: HDF5 notices no flipped byte by itself."""
-    told = path.with_name(path.name + ".sha256")
-    if not told.exists():
+def matches_checksum(path: Path) -> bool:
+    """Return False for a file that differs from the checksum in `<path>.sha256`. HDF5 detects no flipped byte."""
+    checksum = path.with_name(path.name + ".sha256")
+    if not checksum.exists():
         return True
     with path.open("rb") as file:
-        return told.read_text().split()[:1] == [hashlib.file_digest(file, "sha256").hexdigest()]
+        return checksum.read_text().split()[:1] == [hashlib.file_digest(file, "sha256").hexdigest()]
 
 
 def shapes_in(path: Path) -> Shapes:
-    """The shapes of all floating-point arrays of an HDF5 file, an optimizer's aside.
+    """Count the shapes of all floating-point arrays in an HDF5 file, except those of an optimizer.
 
-    Raises whatever h5py does for a file that is missing, damaged or of another kind.
+    Raises h5py's own errors for a file that is missing, damaged or of another kind.
     """
     shapes: Shapes = Counter()
 
@@ -101,7 +105,7 @@ def shapes_in(path: Path) -> Shapes:
 
 
 def describe(shapes: Shapes) -> str:
-    """A few of the shapes in words: "3 arrays that do not match, such as (4096, 1000), (1000)"."""
+    """Describe some of the shapes: "3 arrays that do not match, such as (4096, 1000), (1000)"."""
     if not shapes:
         return "none besides"
     examples = ", ".join(str(shape).replace(",)", ")") for shape in sorted(shapes, key=np.prod, reverse=True)[:2])

@@ -1,6 +1,6 @@
-"""Bytes that somebody sent -> an upright RGB image -> the pixels that a model looks at.
+"""Bytes from a stranger -> an upright RGB image.
 
-The only place that opens untrusted images: serving, training and evaluation all come through here.
+The only place that opens untrusted images: serving, prediction, training and evaluation all read through here.
 """
 
 import warnings
@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+from classifier.photos import headers, limits
 from classifier.photos.fit import shorter_side
-from classifier.photos.headers import is_decoded_in_passing, is_heic, webp_size
-from classifier.photos.limits import PatientFile, check_header, check_parts, check_pixels, check_sides, turn
+from classifier.photos.headers import Header
 
 try:
     import pillow_heif
@@ -24,14 +25,13 @@ else:
     pillow_heif.register_heif_opener()
     HEIF = True
 
-
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
-REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")
 READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
+REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")  # modes that Pillow can average
 
-# Pillow's own limit knows nothing of JPEG's reduced scales; those in bounds.py are ours, and come first.
+# Pillow's own limit ignores JPEG's reduced scales; those in `limits` come first.
 Image.MAX_IMAGE_PIXELS = None
-# One file can make 60,000 warnings, each another text: they would fill the log, and Python remembers each for good.
+# One file can cause 60,000 warnings, each with a different text: they would fill the log and never leave memory.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -41,37 +41,28 @@ def read(
     resize: Resize = "crop",
     max_megapixels: float = 50,
 ) -> Image.Image:
-    """Decode a photo that somebody sent: upright, RGB, on white where it was transparent, first frame.
+    """Decode a photo from a stranger: upright, RGB, on white where it was transparent, the first frame only.
 
-    `size` is the (height, width) that the model wants: a JPEG that is much larger is decoded at 1/2, 1/4
-    or 1/8 of its scale (not for `stretch`, which promises Keras' pixels). The image's `format` says what it was.
+    `size` is the (height, width) that the model expects: a much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its scale
+    (not for `stretch`, which promises Keras' pixels). The image's `format` is that of the file.
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
     with image_errors():
-        check_is_readable(data)
-        check_header(data, max_megapixels)
-        with turn(webp_size(data)):
-            image = open_checked(data, size, resize, max_megapixels)
-            with turn(image.size):
+        if not data:
+            raise NoImage("This file is empty; please choose a photo.")
+        header = headers.read(data)
+        check_is_readable(header)
+        limits.check(header, max_megapixels)
+        with limits.one_large_at_a_time(header.size):
+            image = opened(data, header, size, resize, max_megapixels)
+            with limits.one_large_at_a_time(image.size):
                 return decoded(image, size, resize)
-
-
-def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
-    """The opened image as `read` promises it."""
-    format = image.format
-    image.load()
-    if resize == "crop":
-        image = shrunk(image, 2 * shorter_side(size))
-    upright(image)
-    rgb = to_rgb(image)
-    rgb.format = format
-    return rgb
 
 
 @contextmanager
 def image_errors() -> Iterator[None]:
-    """Pillow may raise anything at all over a hostile file; here it becomes one of our sentences."""
+    """Turn anything that Pillow raises over a hostile file into an error with a sentence for people."""
     try:
         yield
     except ClassifierError:
@@ -79,61 +70,69 @@ def image_errors() -> Iterator[None]:
     except UnidentifiedImageError as exc:
         raise UnsupportedImage(f"This file is not an image that we can read; please send a {READABLE}.") from exc
     except MemoryError as exc:
-        raise TooLarge("This image needs more memory than there is; please send a smaller one.") from exc
+        raise TooLarge("This image needs more memory than is available; please send a smaller one.") from exc
     except Exception as exc:
         raise BrokenImage(
-            "This image is damaged or incomplete; please send it again or save it anew as a JPEG."
+            "This image is damaged or incomplete; please send it again or save it as a new JPEG."
         ) from exc
 
 
-def check_is_readable(data: bytes) -> None:
-    """Refuse nothing at all, and what this installation cannot read, each with what to do."""
-    if not data:
-        raise NoImage("This file is empty; please choose a photo.")
-    if not HEIF and is_heic(data):
+def check_is_readable(header: Header) -> None:
+    """Refuse a HEIC photo if this installation cannot read it. Raises UnsupportedImage."""
+    if header.is_heic and not HEIF:
         raise UnsupportedImage(
             "This is a HEIC photo, which this site cannot read; please export it as a JPEG "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible) and send that."
         )
 
 
-def open_checked(data: bytes, size: tuple[int, int], resize: Resize, max_megapixels: float) -> Image.Image:
-    """Open the header by content and check what it declares, before a pixel is decoded."""
-    image = Image.open(PatientFile(data), formats=FORMATS)
+def opened(data: bytes, header: Header, size: tuple[int, int], resize: Resize, max_megapixels: float) -> ImageFile:
+    """Open an image by its content and check what Pillow knows of it, before a pixel is decoded. Raises TooLarge."""
+    image = Image.open(limits.LimitedFile(data), formats=FORMATS)
     full_size = image.size
     if resize == "crop":
         shorter = 2 * shorter_side(size)  # twice what is needed, so that the reduced scale costs no sharpness
-        image.draft(None, (shorter, shorter))  # does nothing but for JPEG
-    check_pixels(image.size if is_decoded_in_passing(data) else full_size, max_megapixels)
-    check_sides(full_size)
-    check_parts(image, max_megapixels)
+        image.draft(None, (shorter, shorter))  # affects JPEG only
+    limits.check_opened(image, full_size, image.size if header.is_sequential else full_size, max_megapixels)
     return image
 
 
+def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+    """Decode an opened image as `read` promises it."""
+    format = image.format
+    image.load()
+    if resize == "crop":
+        image = shrunk(image, 2 * shorter_side(size))
+    turn_upright(image)
+    rgb = to_rgb(image)
+    rgb.format = format
+    return rgb
+
+
 def shrunk(image: Image.Image, shorter: int) -> Image.Image:
-    """Much too large an image averaged down early, to no less than `shorter`: all that follows costs less."""
+    """Average a much too large image down early, its shorter side to no less than `shorter`: the rest costs less."""
     if image.mode.startswith("I;16"):
-        image = same_info(to_8_bit(image), image)
+        image = with_info(to_8_bit(image), image)
     factor = min(image.size) // shorter
     if factor < 2 or image.mode not in REDUCIBLE or "transparency" in image.info:
         return image
-    return same_info(image.reduce(factor), image)
+    return with_info(image.reduce(factor), image)
 
 
-def same_info(image: Image.Image, source: Image.Image) -> Image.Image:
-    """The image with what its source knows besides pixels, such as the orientation."""
+def with_info(image: Image.Image, source: Image.Image) -> Image.Image:
+    """Return the image with its source's metadata, such as the orientation."""
     image.info = source.info
     return image
 
 
-def upright(image: Image.Image) -> None:
-    """Turn the image as its EXIF orientation says; a photo with broken EXIF stays as it is."""
+def turn_upright(image: Image.Image) -> None:
+    """Turn the image as its EXIF orientation demands; a photo with broken EXIF stays as it is."""
     with suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes to RGB: 16-bit and float scaled to 8 bits, transparency laid over white."""
+    """Convert any of Pillow's modes to RGB: 16-bit and float scaled to 8 bits, transparency laid over white."""
     image = to_8_bit(image) if image.mode.startswith(("I", "F")) else image
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
@@ -144,12 +143,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_8_bit(image: Image.Image) -> Image.Image:
-    """Greyscale deeper than 8 bits: 16-bit by its full range; 32-bit and float, which have none, by their own."""
+    """Scale deep greyscale to 8 bits: 16-bit by its full range; 32-bit and float, which have none, by their own."""
     values = np.asarray(image)
     if image.mode.startswith("I;16"):
         return Image.fromarray((values >> 8).astype(np.uint8))
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    of, to = (low, high if high > low else low + 1), (0, 255)
-    rows = [np.interp(np.nan_to_num(row, nan=low), of, to).round().astype(np.uint8) for row in values]  # 64-bit inside
-    return Image.fromarray(np.stack(rows))
+    source, target = (low, high if high > low else low + 1), (0, 255)
+
+    def row_to_8_bit(row: np.ndarray) -> np.ndarray:  # one at a time, as interp computes in 64 bits
+        scaled: np.ndarray = np.interp(np.nan_to_num(row, nan=low), source, target)
+        return scaled.round().astype(np.uint8)
+
+    return Image.fromarray(np.stack([row_to_8_bit(row) for row in values]))

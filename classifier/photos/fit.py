@@ -1,4 +1,4 @@
-"""RGB -> the pixels that a model looks at, and the preview that people see."""
+"""An upright RGB image -> the pixels that a model looks at, and the preview that people see."""
 
 import io
 
@@ -7,14 +7,14 @@ from PIL import Image
 
 from classifier.contract import Resize
 
-PREVIEW_SIDE = 1024
+PREVIEW_SIDE = 1024  # pixels
 
 
 def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop") -> np.ndarray:
-    """What the model looks at: uint8 (height, width, 3).
+    """Resize an image to the model's `size` (height, width): uint8 (height, width, 3).
 
-    `crop`: the shorter side to 8/7 of `size`, the centre cut out, bicubic; how ImageNet models are evaluated.
-    `stretch`: both sides to `size`, nearest neighbour; exactly `keras.utils.load_img(target_size=size)`.
+    `crop` resizes the shorter side to 8/7 of `size`, bicubic, and cuts out the centre: how ImageNet models are tested.
+    `stretch` resizes both sides, nearest neighbour, exactly like `keras.utils.load_img(target_size=size)`.
     """
     height, width = size
     if resize == "stretch":
@@ -26,24 +26,25 @@ def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop"
 
 
 def to_preview(image: Image.Image) -> bytes:
-    """The picture as we show and keep it: a new JPEG of at most 1024 px a side, without metadata."""
+    """Encode the picture as it is shown and kept: a new JPEG of at most 1024 pixels a side, without metadata."""
     scale = PREVIEW_SIDE / max(image.size)
     if scale < 1:
         image = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85, comment=b"", exif=b"", icc_profile=b"")  # or they would be taken along
+    image.save(buffer, "JPEG", quality=85, comment=b"", exif=b"", icc_profile=b"")  # or Pillow copies them
     return buffer.getvalue()
 
 
 def shorter_side(size: tuple[int, int]) -> int:
-    """How long the shorter side is before the centre of `size` (height, width) is cut out: 256 for 224."""
+    """Return the shorter side before the centre of `size` (height, width) is cut out: 256 for 224."""
     return round(max(size) * 8 / 7)
 
 
 def centre_box(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The (left, upper, right, lower) part of an image of (width, height) that `size` (height, width) shows.
+    """Return the part of an image of (width, height) that a model of `size` (height, width) sees.
 
-    Resizing just this part gives what resizing all and cutting out the centre would, for less work.
+    The box is (left, upper, right, lower). Resizing it alone gives the same pixels as resizing everything and cutting
+    out the centre, for less work.
     """
     scale = min(image_size[0] / size[1], image_size[1] / size[0]) * 7 / 8  # image pixels per model pixel
     half_width, half_height = size[1] * scale / 2, size[0] * scale / 2

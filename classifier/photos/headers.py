@@ -1,30 +1,79 @@
-"""What the bytes of an image tell that Pillow does not, or not before it spends time and memory on them."""
+"""What an image file declares about itself, read before a library spends time or memory on it."""
 
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 START_OF_IMAGE, SEQUENTIAL, START_OF_SCAN, END_OF_IMAGE = b"\xff\xd8", (0xC0, 0xC1), 0xDA, 0xD9
-MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # neither a byte 0xFF of a scan, nor a restart, nor padding
-MAX_SEGMENTS = 10_000  # photos have some dozen
+MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # neither a byte 0xFF of a scan, nor a restart, nor padding
+MAX_SEGMENTS = 10_000  # of a JPEG, counted no further; photos have a few dozen
 
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
 STRIP_OFFSETS, TILE_OFFSETS = 273, 324  # TIFF tags
 
 
-def is_heic(data: bytes) -> bool:
-    """Whether this is a HEIF container with something else than AVIF in it."""
-    return data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and b"avif" not in data[:64]
+@dataclass(frozen=True)
+class Header:
+    """The declarations that decide what an image costs; each keeps its default in formats that do not have it."""
+
+    size: tuple[int, int] = (0, 0)  # (width, height) of a WebP's canvas, which Pillow reserves when it opens the file
+    segments: int = 0  # of a JPEG's first image, at most MAX_SEGMENTS
+    scans: int = 0  # of a JPEG's first image, each a pass over all its pixels; 1 if it is sequential
+    is_sequential: bool = True  # False for a JPEG that libjpeg must hold whole, as it cannot decode it row by row
+    pieces: int = 0  # strips or tiles of a TIFF's first directory, which Pillow lists when it opens the file
+    is_heic: bool = False  # a HEIF container whose content is not AVIF
+
+
+def read(data: bytes) -> Header:
+    """Parse the header of an image file of any format. Raises struct.error for a TIFF that is cut off."""
+    if data.startswith(START_OF_IMAGE):
+        return jpeg_header(data)
+    if data[:4] in TIFF_SIGNATURES:
+        return Header(pieces=tiff_pieces(data))
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Header(size=webp_size(data))
+    return Header(is_heic=is_heic(data))
+
+
+def jpeg_header(data: bytes) -> Header:
+    """Parse a JPEG up to its first scan if it is sequential, to its end if it is not.
+
+    It is sequential if its frame is (not progressive) and its first scan holds all channels. Source: ITU-T T.81, B.2.
+    """
+    channels = scans = segments = 0
+    for segments, (marker, at) in enumerate(jpeg_segments(data), start=1):
+        if marker in SEQUENTIAL:
+            channels = int.from_bytes(data[at + 9 : at + 10])
+        elif marker == START_OF_SCAN:
+            scans += 1
+            if scans == 1 and 0 < channels == int.from_bytes(data[at + 4 : at + 5]):
+                return Header(segments=segments, scans=scans)
+    return Header(segments=segments, scans=scans, is_sequential=False)
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the marker and the position of the first `MAX_SEGMENTS` segments of a JPEG's first image.
+
+    Bytes between segments are skipped, as libjpeg does. Source: ITU-T T.81, B.1.1.
+    """
+    at = len(START_OF_IMAGE)
+    for _ in range(MAX_SEGMENTS):
+        found = MARKER.search(data, at)
+        if not found or (marker := found[0][1]) == END_OF_IMAGE:
+            return
+        yield marker, found.start()
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """The (width, height) a WebP header declares, (0, 0) for all else.
+    """Return the (width, height) of a WebP's canvas, (0, 0) if it is cut off. 32 bytes can declare gigabytes.
 
-    Pillow reserves the whole canvas when it opens a WebP, so 32 bytes could claim gigabytes.
     Source: RFC 9649, sections 2.5-2.7.
     """
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+    if len(data) < 30:
         return 0, 0
     if data[12:16] == b"VP8X":
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
@@ -35,41 +84,11 @@ def webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """The first `MAX_SEGMENTS` markers of a JPEG's first image, each with where it stands; nothing for all else.
-
-    What is between segments is passed over, as libjpeg does. Source: ITU-T T.81, B.1.1.
-    """
-    at = 2 if data[:2] == START_OF_IMAGE else len(data)
-    for _ in range(MAX_SEGMENTS):
-        found = MARKER.search(data, at)
-        if not found or found[1][0] == END_OF_IMAGE:
-            return
-        yield found[1][0], found.start()
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-
-
-def is_decoded_in_passing(data: bytes) -> bool:
-    """Whether this JPEG is decoded row by row. Others (progressive, or one scan a channel) are first held whole.
-
-    True for all that is no JPEG. Source: ITU-T T.81, B.2: the frame and the first scan tell.
-    """
-    channels = 0
-    for marker, at in jpeg_markers(data):
-        if marker in SEQUENTIAL:
-            channels = int.from_bytes(data[at + 9 : at + 10])
-        if marker == START_OF_SCAN:
-            return 0 < channels == int.from_bytes(data[at + 4 : at + 5])
-    return data[:2] != START_OF_IMAGE
-
-
 def tiff_pieces(data: bytes) -> int:
-    """How many strips or tiles a TIFF's first directory declares, 0 for all else. Raises struct.error.
+    """Count the strips or tiles that a TIFF's first directory declares. Raises struct.error.
 
-    Pillow lists them all when it opens an uncompressed one. Source: TIFF 6.0, section 2, and BigTIFF's.
+    Source: TIFF 6.0, section 2, and the BigTIFF extension.
     """
-    if data[:4] not in (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+"):
-        return 0
     order, is_big = "<" if data[:2] == b"II" else ">", data[2:3] == b"+"  # where Pillow looks for it
     number, entry, start = ("Q", "HHQ8x", 8) if is_big else ("H", "HHL4x", 4)
     (at,) = struct.unpack_from(order + ("Q" if is_big else "L"), data, start)
@@ -79,3 +98,8 @@ def tiff_pieces(data: bytes) -> int:
     end -= (end - at) % struct.calcsize(order + entry)
     tags = struct.iter_unpack(order + entry, memoryview(data)[at:end])
     return max((count for tag, _, count in tags if tag in (STRIP_OFFSETS, TILE_OFFSETS)), default=0)
+
+
+def is_heic(data: bytes) -> bool:
+    """Return True for a HEIF container that holds anything but AVIF."""
+    return data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and b"avif" not in data[:64]

@@ -1,4 +1,4 @@
-"""A heat map -> a picture to lay over the photo."""
+"""A heat map -> a transparent picture to lay over the photo."""
 
 import io
 
@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 Box = tuple[float, float, float, float]
-HOTTEST = 190  # of 255: the photo stays visible
+HOTTEST = 190  # opacity, of 255: the photo stays visible
 
 
 def overlay(heat: np.ndarray, size: tuple[int, int], box: Box) -> bytes:
-    """A PNG of `size` (width, height), see-through where it is cold, yellow to red where it is hot.
+    """Return a PNG of `size` (width, height), transparent where the map is cold, yellow to red where it is hot.
 
     `heat`, float (rows, columns) from 0 to 1, covers the `box` (left, upper, right, lower) of the picture.
     """

@@ -1,20 +1,50 @@
-"""Rows on standard output: a table, JSON lines or CSV."""
+"""Rows on standard output: a table, JSON Lines or CSV."""
 
-import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOWrapper
-from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Literal
 
 from rich.console import Console
 from rich.table import Table
 
+from classifier.prediction.formats import columns, flat, nested, write_csv
 from classifier.prediction.rows import Row, predict
 from classifier.serving.engine import LocalEngine
+from classifier.text import percent
+
+Output = Literal["table", "json", "csv"]
+
+
+def run(engine: LocalEngine, files: Sequence[Path], format: Output, top: int, out: IO[str] | None = None) -> int:
+    """Predict and write, then list the files that could not be answered, and return their number."""
+    failed: list[Row] = []
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names are bytes, and are written as they are
+    out = out or sys.stdout
+    write(noting_failures(predict(engine, files), failed), format, top, out)
+    out.flush()
+    for row in failed:
+        print(f"{row.path}: {row.error}", file=sys.stderr)
+    return len(failed)
+
+
+def noting_failures(rows: Iterable[Row], failed: list[Row]) -> Iterator[Row]:
+    for row in rows:
+        if row.error:
+            failed.append(row)
+        yield row
+
+
+def write(rows: Iterable[Row], format: Output, top: int, out: IO[str]) -> None:
+    if format == "table":
+        write_table(rows, out)
+    elif format == "json":
+        out.writelines(json.dumps(nested(row) | {"file": str(row.path)}) + "\n" for row in rows)
+    else:
+        write_csv((flat(row) | {"file": str(row.path)} for row in rows), columns(top), out)
 
 
 def write_table(rows: Iterable[Row], out: IO[str]) -> None:
@@ -25,58 +55,6 @@ def write_table(rows: Iterable[Row], out: IO[str]) -> None:
         else:
             best = row.predictions[0]
             doubt = "not sure, perhaps " if row.sure is False else ""
-            table.add_row(str(row.path), doubt + best.label, f"{best.score:.2%}")
-    width = None if out.isatty() else 10_000  # in a file or a pipe no path is to be broken
+            table.add_row(str(row.path), doubt + best.label, percent(best.score, 2))
+    width = None if out.isatty() else 10_000  # no path is broken over lines in a file or a pipe
     Console(file=out, markup=False, emoji=False, highlight=False, width=width).print(table)
-
-
-def write_json(rows: Iterable[Row], out: IO[str]) -> None:
-    """A JSON object per line and photo."""
-    for row in rows:
-        print(json.dumps(as_json(row)), file=out)
-
-
-def as_json(row: Row) -> dict[str, Any]:
-    sure = {} if row.sure is None else {"sure": row.sure}
-    outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
-    return {"file": str(row.path)} | sure | outcome
-
-
-def write_csv(rows: Iterable[Row], out: IO[str]) -> None:
-    """A line per photo: file, error, and label and score of every listed class, most probable first."""
-    writer, remaining = csv.writer(out), iter(rows)
-    first = []  # up to the first answer, which tells how many columns there are
-    for row in remaining:
-        first.append(row)
-        if row.predictions:
-            break
-    ranks = range(1, len(first[-1].predictions) + 1) if first else range(0)
-    writer.writerow(["file", "error", *(f"{name}_{rank}" for rank in ranks for name in ("label", "score"))])
-    for row in chain(first, remaining):
-        ranked = [value for best in row.predictions for value in (best.label, f"{best.score:.6f}")]
-        writer.writerow([row.path, row.error or "", *(ranked or [""] * 2 * len(ranks))])
-
-
-WRITERS: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {
-    "table": write_table, "json": write_json, "csv": write_csv
-}  # fmt: skip
-
-
-def run(engine: LocalEngine, files: Sequence[Path], format: str, out: IO[str] | None = None) -> int:
-    """Predict and write; returns how many files could not be answered, and lists those."""
-    failed: list[Row] = []
-
-    def noted(rows: Iterable[Row]) -> Iterator[Row]:
-        for row in rows:
-            if row.error:
-                failed.append(row)
-            yield row
-
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names are bytes, and come out as they are
-    out = out or sys.stdout
-    WRITERS[format](noted(predict(engine, files)), out)
-    out.flush()
-    for row in failed:
-        print(f"{row.path}: {row.error}", file=sys.stderr)
-    return len(failed)

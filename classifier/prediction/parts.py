@@ -1,42 +1,39 @@
-"""What a long run has answered so far: a folder of parts, each there whole or not at all, so that it can go on."""
+"""The answers of a long run so far: a folder of parts, each complete or not there, so that the run can continue."""
 
-import csv
 import fcntl
-import importlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
-from classifier.atomic import appearing
-from classifier.errors import DataError, StartupError
+from classifier.atomic import writing
+from classifier.errors import DataError
+from classifier.prediction.formats import FORMATS, Record, failures
+from classifier.prediction.rows import Row
 
-Record = dict[str, Any]  # at least `file`, and `error` where there is one
 PART = re.compile(r"part-(\d{8})\.\w+")
-NEEDS_PARQUET = "Parquet files need pyarrow: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
-
-
-class Format(NamedTuple):
-    """How rows are written into a file and read again; all rows have the same columns."""
-
-    write: Callable[[Iterable[Record], Sequence[str], Path], None]
-    read: Callable[[Path], Iterator[Record]]
+PART_ROWS = 256  # a killed run repeats at most so many photos, or those of the last PART_S seconds
+PART_S = 30
 
 
 class PartWriter:
-    """The parts below `folder`, which one run at a time adds to. Use as a context.
+    """Writer of the parts in `folder`, for one run at a time. Use as a context manager.
 
-    `about` is what all runs have to have in common, such as the model. Raises DataError where they have not.
+    `suffix` is that of the parts; `about` must be the same for all runs, such as the model.
+    Raises DataError if it is not, or if another run is writing.
     """
 
-    def __init__(self, folder: Path, format: str, columns: Sequence[str], about: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, suffix: str, columns: Sequence[str], about: dict[str, Any]) -> None:
         self._folder = folder
-        self.format = format
-        self._format = FORMATS[format]
+        self._suffix = suffix
+        self._format = FORMATS[suffix]
         self._columns = columns
-        self._about = {"format": format, "columns": list(columns)} | about
+        self._about = {"format": suffix, "columns": list(columns)} | about
+        self._waiting: list[Record] = []
+        self._written = time.monotonic()
 
     def __enter__(self) -> "PartWriter":
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -47,40 +44,48 @@ class PartWriter:
         except BaseException:
             self._lock.close()
             raise
-        for left in self._folder.glob(".*.part"):  # of a run that was killed
+        for left in self._folder.glob(".*.part"):  # by a run that was killed
             left.unlink()
-        self._next = max((int(PART.fullmatch(path.name)[1]) for path in self.parts()), default=-1) + 1  # type: ignore[index]
+        numbers = [int(match[1]) for path in self._parts() if (match := PART.fullmatch(path.name))]
+        self._next = max(numbers, default=-1) + 1
+        self.failed = failures(self._records())  # on disk: for each file, whether it has an error
         return self
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()
 
-    def parts(self) -> list[Path]:
-        """The parts there are, oldest first."""
-        return sorted(path for path in self._folder.iterdir() if PART.fullmatch(path.name))
+    def add(self, row: Row) -> None:
+        """Add a row, which is on disk after a call of `flush`, PART_ROWS more rows or PART_S seconds."""
+        self._waiting.append(self._format.record(row))
+        if len(self._waiting) >= PART_ROWS or time.monotonic() - self._written > PART_S:
+            self.flush()
 
-    def rows(self) -> Iterator[Record]:
-        """All rows there are."""
-        for path in self.parts():
-            yield from self._format.read(path)
-
-    def add(self, rows: Sequence[Record]) -> None:
-        """Another part, on disk when this returns."""
-        if rows:
-            self._next += 1  # first: whatever interrupts this, no part is ever written over
-            with appearing(self._folder / f"part-{self._next - 1:08}.{self.format}") as part:
-                self._format.write(rows, self._columns, part)
+    def flush(self) -> None:
+        """Write the rows added since the last part as another one, which is on disk when this returns."""
+        records, self._waiting, self._written = self._waiting, [], time.monotonic()
+        if records:  # taken first, so that an interrupted part is done again but never written twice
+            self._next += 1  # and counted first, so that no part is ever overwritten
+            with writing(self._folder / f"part-{self._next - 1:08}.{self._suffix}") as part:
+                self._format.write(records, self._columns, part)
+            self.failed |= failures(records)
 
     def join(self, file: Path) -> None:
-        """All rows in one file, which is there whole or not at all, in the place of the parts."""
-        with appearing(file) as part:
-            self._format.write(self.rows(), self._columns, part)
+        """Replace the parts by one file, which appears complete or not at all."""
+        with writing(file) as part:
+            self._format.write(self._records(), self._columns, part)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _records(self) -> Iterator[Record]:
+        for path in self._parts():
+            yield from self._format.read(path)
+
+    def _parts(self) -> list[Path]:
+        return sorted(path for path in self._folder.iterdir() if PART.fullmatch(path.name))
 
     def _check_about(self) -> None:
         path = self._folder / ".about.json"
         if not path.exists():
-            with appearing(path) as part:
+            with writing(path) as part:
                 part.write_text(json.dumps(self._about))
         for name, begun in json.loads(path.read_text()).items():
             if begun != self._about.get(name):
@@ -94,67 +99,3 @@ def take(lock: IO[str], folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         raise DataError(f"Another run is writing into {folder}; please wait for it or choose another output.") from exc
-
-
-def write_csv(rows: Iterable[Record], columns: Sequence[str], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_csv(path: Path) -> Iterator[Record]:
-    with path.open(encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines)
-
-
-def write_jsonl(rows: Iterable[Record], columns: Sequence[str], path: Path) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def read_jsonl(path: Path) -> Iterator[Record]:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def write_parquet(rows: Iterable[Record], columns: Sequence[str], path: Path) -> None:
-    arrow, parquet = pyarrow()
-    kinds = {"file": arrow.string(), "error": arrow.string(), "sure": arrow.bool_(), "label": arrow.string()}
-    schema = arrow.schema([(name, kinds.get(name.partition("_")[0], arrow.float64())) for name in columns])
-    with parquet.ParquetWriter(path, schema) as writer:
-        for some in batched(rows, 10_000):
-            writer.write_table(arrow.Table.from_pylist(some, schema))
-
-
-def read_parquet(path: Path) -> Iterator[Record]:
-    _, parquet = pyarrow()
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield from batch.to_pylist()
-
-
-def pyarrow() -> tuple[Any, Any]:
-    """pyarrow and its Parquet files. Raises StartupError where they are not installed."""
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError as exc:
-        raise StartupError(NEEDS_PARQUET) from exc
-
-
-def batched(rows: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-FORMATS = {
-    "csv": Format(write_csv, read_csv),
-    "jsonl": Format(write_jsonl, read_jsonl),
-    "parquet": Format(write_parquet, read_parquet),
-}

@@ -1,51 +1,53 @@
-"""What visitors said of the answers: kept with the result, and longer only where they allowed it."""
+"""What visitors say about the answers: kept with the result, and beyond its expiry only if they allow it."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from classifier import atomic
 from classifier.errors import ResultNotFound, Unavailable
 from classifier.storage.kept import KeptResults
 from classifier.storage.stores import Place, below
+from classifier.text import printable
 
 FOREVER_HOURS = 1e9
-MAX_LABEL = 100
+MAX_LABEL = 100  # characters
 
 
 class Feedback:
     """Verdicts on kept results. Photos that may be kept longer lie in `feedback/` at the place, within `keep_mb`."""
 
-    def __init__(self, uploads: KeptResults, place: Place, keep_mb: float) -> None:
-        self._uploads = uploads
+    def __init__(self, results: KeptResults, place: Place, keep_mb: float) -> None:
+        self._results = results
         self._allowed = KeptResults(below(place, "feedback"), FOREVER_HOURS, keep_mb)
 
     def give(self, id: str, label: str, right: bool, may_be_kept: bool) -> dict[str, Any]:
-        """Note that a result shows `label` ("" for: not known), and whether that is what the model said; returns both.
+        """Keep that a result shows `label` ("" if unknown), and if the model was right. Returns both as kept.
 
         Raises ResultNotFound or Unavailable.
         """
         try:
-            noted = {"label": cleaned(label), "right": right}
-            answer = self._uploads.amend(id, {"feedback": noted})
+            given = {"label": cleaned(label), "right": right}
+            answer = self._results.amend(id, {"feedback": given})
             if may_be_kept:
-                self._allowed.keep(self._uploads.picture(id), answer, id)
-            return noted
+                self._allowed.keep(self._results.picture(id), answer, id)
+            return given
         except OSError as exc:
-            raise Unavailable("What you said could not be kept; please try again shortly.") from exc
+            raise Unavailable("Your feedback could not be kept; please try again shortly.") from exc
 
     def delete(self, id: str) -> None:
-        """Delete a result with all that was said of it. Raises ResultNotFound or Unavailable."""
+        """Delete a result with its feedback. Raises ResultNotFound or Unavailable."""
         self._allowed.discard(id)
-        self._uploads.delete(id)
+        self._results.delete(id)
 
     def labelled(self) -> Iterator[tuple[str, str, bytes]]:
-        """(id, label, JPEG) of every photo that somebody named, confirmed or corrected."""
-        for uploads in (self._allowed, self._uploads):
-            for id in uploads.ids():
+        """Yield (id, label, JPEG) of every photo that a visitor named, by confirming or correcting the answer."""
+        for results in (self._allowed, self._results):
+            for id in results.ids():
                 try:
-                    label = feedback_label(uploads.answer(id))
-                    picture = uploads.picture(id)
+                    label = feedback_label(results.answer(id))
+                    picture = results.picture(id)
                 except ResultNotFound:  # deleted or expired meanwhile
                     continue
                 if label:
@@ -53,12 +55,13 @@ class Feedback:
 
 
 def export(feedback: Feedback, folder: Path) -> int:
-    """Write the named photos as a folder of classes, which `train` reads; returns how many there are."""
+    """Write the named photos as a folder of classes, which `train` reads, and return their number. Raises OSError."""
     ids = set()
     for id, label, picture in feedback.labelled():
         path = folder / folder_name(label) / f"{id}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
+        with atomic.writing(path, durable=False) as part:  # it can be exported again
+            part.write_bytes(picture)
         ids.add(id)
     return len(ids)
 
@@ -68,10 +71,10 @@ def feedback_label(answer: dict[str, Any]) -> str:
 
 
 def cleaned(label: str) -> str:
-    """What a visitor typed, as one short printable line."""
-    return "".join(char if char.isprintable() else " " for char in label).strip()[:MAX_LABEL]
+    """Return a visitor's input as one short printable line."""
+    return printable(label, " ").strip()[:MAX_LABEL]
 
 
 def folder_name(label: str) -> str:
-    """A label as a folder's name on any system, and never one that leads elsewhere."""
+    """Return a label as the name of a folder, valid on any system and never a path that leads elsewhere."""
     return re.sub(r'[<>:"/\\|?*]', "_", label).strip(". ") or "_"

@@ -1,8 +1,7 @@
-"""What was uploaded and what was answered: kept whole, within bounds, until it expires.
+"""Pictures and their answers, kept within bounds until they expire.
 
-A result is two files under one random id: `<id>.jpg`, our re-encoded picture, and `<id>.json`, the answer.
-The picture is written last and removed first, and never changed: a result is there exactly when its `.jpg` is,
-and as old as that.
+A result is two files under one random id: `<id>.jpg`, the re-encoded picture, and `<id>.json`, the answer. The picture
+is written last, removed first and never changed: a result exists exactly while its `.jpg` does, and is as old.
 """
 
 import json
@@ -11,27 +10,28 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from classifier.errors import ResultNotFound, Unavailable
 from classifier.storage.object_store import open_store
-from classifier.storage.stores import Place, Store, result_errors
+from classifier.storage.stores import Place, Store
 
 log = logging.getLogger(__name__)
 
 ID = re.compile(r"[0-9a-f]{32}")
 OURS = re.compile(r"[0-9a-f]{32}\.(jpg|json|jpg\.part|json\.part)")
 SWEEP_EVERY_S = 60
-PROBE = 2**16  # bytes that there has to be room for
-FULL_TO = 0.9  # a sweep of a full folder makes this much room, so that not every upload has to sweep
+PROBE = 2**16  # bytes that must fit for a store to count as having room
+FULL_TO = 0.9  # of the bound: what a sweep of a full store leaves, so that not every upload has to sweep
 
 
 class KeptResults:
-    """Results in a store, or in the one at a place. Any number of threads, processes and machines may share it.
+    """Results in a store, or in the one at a place, which any number of threads, processes and machines may share.
 
-    `keep_hours` 0 keeps nothing and writes nothing. `clock` tells the time as the store does, in seconds since 1970.
-    What is kept is counted at every sweep: of several machines each knows only its own share of what came since.
+    `keep_hours` 0 keeps nothing and writes nothing. `clock` returns seconds since 1970, as the store counts them.
+    Results are counted at every sweep: between two, each of several machines knows only its own additions.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class KeptResults:
         self._clock = clock
         self._keep_s = keep_hours * 3600
         self._max_bytes = keep_mb * 2**20
-        self._count = self._bytes = 0  # as of the last sweep, plus what was written since
+        self._count = self._bytes = 0  # at the last sweep, and written since
         self._sweeping = threading.Lock()
-        self._due = threading.Event()  # there is something to do for the thread that sweeps
+        self._due = threading.Event()  # set when the sweeping thread has something to do
         self._closed = False
         self._sweeper: threading.Thread | None = None
 
@@ -56,9 +56,9 @@ class KeptResults:
         return self._keep_s > 0
 
     def keep(self, picture: bytes, answer: dict[str, Any], id: str | None = None) -> str:
-        """Keep a JPEG and its JSON answer, under a new id unless one is given; returns the id.
+        """Keep a JPEG and its answer under `id`, by default a new one, and return the id.
 
-        Raises OSError when the store cannot be written, is full or not to be reached; nothing half-written stays.
+        Raises OSError if the store is full or cannot be reached; then nothing half-written stays.
         """
         id = id or secrets.token_hex(16)
         document = json.dumps(answer).encode()
@@ -66,7 +66,7 @@ class KeptResults:
             self._store.write(f"{id}.json", document)
             self._store.write(f"{id}.jpg", picture)
         except OSError:
-            with suppress(OSError):  # else a sweep takes what is left
+            with suppress(OSError):  # a sweep removes the rest
                 self._remove(id)
             raise
         self._count += 1
@@ -76,7 +76,7 @@ class KeptResults:
         return id
 
     def amend(self, id: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Add fields to a kept answer, which expires as before; returns it.
+        """Add fields to a kept answer, which expires as before, and return it.
 
         Raises ResultNotFound, Unavailable or OSError.
         """
@@ -85,11 +85,11 @@ class KeptResults:
         return answer
 
     def usage(self) -> tuple[int, int]:
-        """How many results are kept, and their bytes: near enough, as the next sweep counts anew."""
+        """Return the number of kept results and their bytes, roughly; the next sweep counts them exactly."""
         return self._count, self._bytes
 
     def check_room(self) -> None:
-        """Raises OSError when an answer could not be kept now."""
+        """Raise OSError unless an answer could be kept now."""
         if self.enabled:
             id = secrets.token_hex(16)
             try:
@@ -98,37 +98,37 @@ class KeptResults:
                 self._remove(id)
 
     def ids(self) -> list[str]:
-        """All that is kept, oldest first."""
+        """List the ids of all results, oldest first. Raises OSError."""
         return [id for _, _, id in self._results()]
 
     def answer(self, id: str) -> dict[str, Any]:
-        """The answer kept under `id`. Raises ResultNotFound, or Unavailable when the store cannot be read."""
+        """Return the answer kept under `id`. Raises ResultNotFound, or Unavailable if the store cannot be read."""
         with result_errors():
             self._check(id)
             return dict(json.loads(self._store.read(f"{id}.json")))
 
     def picture(self, id: str) -> bytes:
-        """The JPEG kept under `id`. Raises ResultNotFound or Unavailable."""
+        """Return the JPEG kept under `id`. Raises ResultNotFound or Unavailable."""
         with result_errors():
             self._check(id)
             return self._store.read(f"{id}.jpg")
 
     def delete(self, id: str) -> None:
-        """Remove a result for good. Raises ResultNotFound or Unavailable."""
+        """Delete a result. Raises ResultNotFound or Unavailable."""
         with result_errors():
             self._check(id)
             self._remove(id)
 
     def discard(self, id: str) -> None:
-        """Remove a result if it is there. Raises Unavailable."""
+        """Delete a result if it exists. Raises Unavailable."""
         if ID.fullmatch(id):
             with result_errors():
                 self._remove(id)
 
     def sweep(self) -> None:
-        """Remove what has expired and, oldest first, what is too much. Raises OSError.
+        """Delete expired results and, oldest first, those beyond the bound. Raises OSError.
 
-        Any number of processes may do so at the same time: all find the same to be the oldest.
+        Any number of processes may sweep at the same time: all agree which results are the oldest.
         """
         with self._sweeping:
             results = self._results()
@@ -144,9 +144,9 @@ class KeptResults:
             self._count, self._bytes = len(results) - len(gone), total
 
     def start_sweeping(self) -> None:
-        """Sweep now, every minute and when it is full, in a background thread, until close().
+        """Sweep in a background thread now, every minute and when the store is full, until close().
 
-        Also where nothing is kept any more: what an earlier run kept goes.
+        This is right even if nothing is kept any more: it deletes the results of an earlier run.
         """
         self._sweeper = threading.Thread(target=self._sweep_until_closed, name="uploads-sweep", daemon=True)
         self._sweeper.start()
@@ -161,8 +161,8 @@ class KeptResults:
             return
         try:
             self.sweep()
-        except OSError:  # what was kept is kept
-            log.exception("There is too much in %s, and sweeping it failed.", self._store)
+        except OSError:  # the new result is kept all the same
+            log.exception("%s is over its bound, and sweeping it failed.", self._store)
 
     def _sweep_until_closed(self) -> None:
         while not self._closed:
@@ -174,7 +174,7 @@ class KeptResults:
             self._due.clear()
 
     def _results(self) -> list[tuple[float, int, str]]:
-        """(when written, bytes, id) of all that lies here, oldest first. What is not ours is left alone."""
+        """List (time of writing, bytes, id) of every result, oldest first. Other files are ignored."""
         pictures: dict[str, float] = {}
         others: dict[str, float] = {}
         sizes: dict[str, int] = {}
@@ -186,7 +186,7 @@ class KeptResults:
         return sorted((pictures.get(id, others.get(id, 0.0)), size, id) for id, size in sizes.items())
 
     def _check(self, id: str) -> None:
-        """Raise FileNotFoundError unless `id` is one of ours, there, and young enough."""
+        """Raise FileNotFoundError unless `id` is that of a result which exists and has not expired."""
         if not ID.fullmatch(id) or self._store.entry(f"{id}.jpg").written <= self._clock() - self._keep_s:
             raise FileNotFoundError(id)
 
@@ -194,3 +194,16 @@ class KeptResults:
         endings = ("jpg", "jpg.part", "json", "json.part")
         if ids:
             self._store.delete(f"{id}.{ending}" for id in ids for ending in endings)
+
+
+@contextmanager
+def result_errors() -> Iterator[None]:
+    """Turn a store's errors into their meaning for a result: gone, or unavailable for now."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
+        raise ResultNotFound(
+            "This result is not here: it was deleted, has expired, or the address is mistyped."
+        ) from exc
+    except OSError as exc:
+        raise Unavailable("Kept results cannot be read at the moment; please try again shortly.") from exc

@@ -1,7 +1,5 @@
-"""A folder of photos per class -> a model folder that serves: `python -m classifier check | train | evaluate`.
+"""A folder of photos per class -> a model folder.
 
-`dataset` reads photos as serving does, `split` divides them, `recipes` and `backbone` are networks, `fit` the loop
-around them, `transfer` the recipe with a pretrained backbone, `train` the whole story. `scoring` measures, `plots` and
-`report` show, `record` writes it all down. `check` and `sheet` look at data first, `demo` draws some. None of this is
-imported by serving.
+`train` is the whole story. `options` lists what can be chosen, `recipes` holds every network, `fit` the training loop,
+`transfer` the recipe with a pretrained backbone; `record` fills the model folder. Serving imports none of this.
 """

@@ -1,4 +1,4 @@
-"""The training loop: batches in, the best weights out, whatever interrupts it."""
+"""Batches of photos, and the training loop around a network, which always ends with its best weights."""
 
 import logging
 import math
@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from classifier.errors import DataError
+from classifier.training.options import Augmentation, Options
 from classifier.training.recipes import AUGMENTATIONS
 
 log = logging.getLogger(__name__)
@@ -17,10 +18,10 @@ History = dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy by ep
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
-    """Inputs and labels, int (n,), in batches; in a new order every epoch if there is a `seed`.
+    """Inputs and labels, int (n,), in batches; reshuffled every epoch if there is a `seed`.
 
-    `take` gives the inputs for an array of indices. Augmented photos are photos again: uint8 (n, h, w, 3), and
-    through the same network as any other.
+    `take` returns the inputs at an array of indices. Augmented photos are uint8 (n, h, w, 3) again, so they pass
+    through the same network as any other photo.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
         indices: np.ndarray,
         batch_size: int,
         seed: int | None = None,
-        augment: Sequence[str] = (),
+        augment: Sequence[Augmentation] = (),
     ) -> None:
         super().__init__()
         self._take = take
@@ -62,7 +63,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
 
 
 class Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-    """The weights of the lowest validation loss, in memory: no interrupt can leave half of them in a file."""
+    """The weights with the lowest validation loss, in memory: an interrupt cannot leave half of them on disk."""
 
     def __init__(self, weights: list[np.ndarray] | None = None, loss: float = math.inf) -> None:
         super().__init__()
@@ -77,35 +78,39 @@ def fit(
     network: keras.Model,
     train: Batches,
     validation: Batches,
+    options: Options,
     *,
-    epochs: int,
-    patience: int,
-    learning_rate: float,
+    learning_rate: float | None = None,
     class_weights: dict[int, float] | None = None,
     to_beat: float | None = None,
 ) -> History:
-    """Train until the validation loss has not fallen for `patience` epochs; the network ends with its best weights.
+    """Train until the validation loss has not improved for `options.patience` epochs, and keep the best weights.
 
-    `network` gives logits; its weights count as the best so far when `to_beat` is their validation loss. An interrupt
-    (Ctrl-C) ends the training as patience does, but before there are any best weights KeyboardInterrupt is raised.
-    Raises DataError when no epoch has a finite loss.
+    `network` returns logits. `learning_rate` overrides the one in `options`. If `to_beat` is given, it is the
+    validation loss of the weights the network comes with, which then count as the best so far. An interrupt (Ctrl-C)
+    ends the training as patience does. Raises KeyboardInterrupt if there are no best weights yet, and DataError if no
+    epoch has a finite loss.
     """
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
+    network.compile(keras.optimizers.Adam(learning_rate or options.learning_rate), loss, metrics=["accuracy"])
     history = keras.callbacks.History()
     best = Best() if to_beat is None else Best(network.get_weights(), to_beat)
-    stops = [keras.callbacks.EarlyStopping("val_loss", patience=patience), keras.callbacks.TerminateOnNaN()]
-    verbose = "auto" if sys.stdout.isatty() else 2
+    stops = [keras.callbacks.EarlyStopping("val_loss", patience=options.patience), keras.callbacks.TerminateOnNaN()]
     try:
         network.fit(
-            train, validation_data=validation, epochs=epochs, callbacks=[history, best, *stops],
-            class_weight=class_weights, verbose=verbose, shuffle=False,
-        )  # fmt: skip
+            train,
+            validation_data=validation,
+            epochs=options.epochs,
+            callbacks=[history, best, *stops],
+            class_weight=class_weights,
+            verbose="auto" if sys.stdout.isatty() else 2,
+            shuffle=False,
+        )
     except KeyboardInterrupt:
         if best.weights is None:
             raise
         log.warning("Interrupted; the best weights so far are kept.")
     if best.weights is None:
-        raise DataError("The training diverged: the loss is no number. A lower --learning-rate may help.")
+        raise DataError("The training diverged: the loss is not a number. A lower --learning-rate may help.")
     network.set_weights(best.weights)
     return dict(history.history)

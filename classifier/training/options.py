@@ -1,76 +1,78 @@
-"""How a classifier of one's own is trained: every option with its default, and one line of help."""
+"""Every option of training: its default, its bounds and a line of help, each written once.
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+`python -m classifier train` derives its command line from this.
+"""
 
-from classifier import contract
+from typing import Annotated, Literal, get_args
 
-RECIPES = ("transfer", "small", "dropout", "gray")
-AUGMENTATIONS = ("flip", "zoom", "rotate", "contrast")
-NUMBERS = {int: "whole number", float: "number"}
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from classifier.contract import Resize
+from classifier.options import ModelOptions
 
-def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
-    def parse(text: str) -> int | float:
-        try:
-            if low <= (value := kind(text)) <= high:
-                return value
-        except ValueError:
-            pass
-        raise ArgumentTypeError(f"expected a {NUMBERS[kind]} from {low:g} to {high:g}, not {text!r}")
-
-    return parse
+RecipeName = Literal["transfer", "small", "dropout", "gray"]
+Augmentation = Literal["flip", "zoom", "rotate", "contrast"]
+AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 
 
-def augmentations(text: str) -> tuple[str, ...]:
-    names = () if text == "none" else tuple(text.split(","))
-    for name in names:
-        if name not in AUGMENTATIONS:
-            raise ArgumentTypeError(f"expected none or some of {','.join(AUGMENTATIONS)}, not {name!r}")
+def split_names(value: object) -> object:
+    """Split a comma-separated list of augmentations; "none" is the empty one."""
+    names = value if not isinstance(value, str) else () if value == "none" else tuple(value.split(","))
+    if not isinstance(names, list | tuple) or not set(names) <= set(AUGMENTATIONS):
+        raise ValueError(f"none or some of {','.join(AUGMENTATIONS)}")
     return names
 
 
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    return field(default=default, metadata={"help": help, **metadata})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(BaseModel):
     """Each field is `--<name>` of `python -m classifier train`."""
 
-    recipe: str = option("transfer", "transfer, or from scratch: small, dropout, gray", choices=RECIPES)
-    backbone: str = option("vgg16", "the pretrained keras.applications model that transfer starts from")
-    weights: str = option("imagenet", "the backbone's weights: imagenet, random, or a file")
-    image_size: int = option(
-        0, "height and width in pixels; 0: what the recipe or the backbone was made for", parse=number(int, 0, 2048)
-    )
-    grayscale: bool = option(False, "let the network see no colours")
-    resize: contract.Resize = option("crop", "how photos get that size, as in serving", choices=("crop", "stretch"))
-    batch_size: int = option(32, "photos per step", parse=number(int, 1, 4096))
-    epochs: int = option(100, "how often all photos are seen at most", parse=number(int, 1, 100_000))
-    learning_rate: float = option(1e-3, "of Adam; fine-tuning takes a hundredth of it", parse=number(float, 1e-9, 10))
-    validation_split: float = option(
-        0.1, "share of the photos that choose the best epoch and the threshold", parse=number(float, 0.01, 0.45)
-    )
-    test_split: float = option(
-        0.2, "share of the photos that nothing looks at before the last evaluation", parse=number(float, 0.01, 0.45)
-    )
-    seed: int = option(
-        0, "of the split, the first weights, the order and the augmentation", parse=number(int, 0, 2**32 - 1)
-    )
-    augment: Sequence[str] = option(
-        AUGMENTATIONS, "some of these, or none: how training photos, and only those, are varied", parse=augmentations
-    )
-    patience: int = option(10, "end when this many epochs brought nothing better", parse=number(int, 1, 100_000))
-    class_weights: bool = option(False, "let photos of rare classes count for more")
-    fine_tune: bool = option(False, "transfer: afterwards train the backbone's last third, too")
-    examples: int = option(
-        0, "how many test photos the site offers as examples, visible to everyone", parse=number(int, 0, 100)
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-def options_table() -> list[tuple[str, Any, dict[str, Any]]]:
-    """(name, default, metadata) of every option."""
-    return [(row.name, row.default, dict(row.metadata)) for row in fields(Options)]
+    recipe: RecipeName = Field(
+        default="transfer",
+        description="a new head on a pretrained backbone (transfer), or a small network from scratch (the others)",
+    )
+    backbone: str = Field(default="vgg16", description="the keras.applications model that transfer starts from")
+    weights: str = Field(
+        default=ModelOptions.model_fields["weights"].default,
+        description="the backbone's weights: imagenet, random, or a weights file",
+    )
+    image_size: int = Field(
+        default=0,
+        ge=0,
+        le=2048,
+        description="height and width in pixels; 0: the size the recipe or backbone was designed for",
+    )
+    grayscale: bool = Field(default=False, description="convert photos to greyscale inside the network")
+    resize: Resize = Field(
+        default="crop", description="how photos are brought to that size, in training and in serving"
+    )
+    batch_size: int = Field(default=32, ge=1, le=4096, description="photos per step")
+    epochs: int = Field(default=100, ge=1, le=100_000, description="maximum number of epochs")
+    learning_rate: float = Field(
+        default=1e-3, ge=1e-9, le=10, description="learning rate of Adam; fine-tuning uses a hundredth of it"
+    )
+    validation_split: float = Field(
+        default=0.1, ge=0.01, le=0.45, description="share of the photos that choose the best epoch and the threshold"
+    )
+    test_split: float = Field(
+        default=0.2, ge=0.01, le=0.45, description="share of the photos held out for the final evaluation"
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="seed of the split, the initial weights, the order and the augmentation",
+    )
+    augment: Annotated[tuple[Augmentation, ...], BeforeValidator(split_names)] = Field(
+        default=AUGMENTATIONS,
+        description="augmentations of the training photos: a comma-separated list, or none",
+    )
+    patience: int = Field(default=10, ge=1, le=100_000, description="stop after this many epochs without improvement")
+    class_weights: bool = Field(default=False, description="give photos of rare classes more weight")
+    fine_tune: bool = Field(
+        default=False, description="transfer only: then train the last third of the backbone as well"
+    )
+    examples: int = Field(
+        default=0, ge=0, le=100, description="number of test photos that the site offers to everyone as examples"
+    )

@@ -1,7 +1,7 @@
-"""What a classifier of one's own is made of: each recipe is one short function.
+"""Every network that can be trained: each recipe is one short function.
 
-A recipe maps float pixels (n, h, w, c), 0 to 255, to logits (n, classes). All of them become a network that takes
-uint8 RGB (n, h, w, 3), as the serving engine gives it: rescaling and greyscale are in the graph.
+A recipe maps float pixels (n, h, w, c), 0 to 255, to logits (n, classes). Each becomes a network that takes uint8 RGB
+(n, h, w, 3), as the serving engine provides it; rescaling and conversion to greyscale are part of the graph.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +13,13 @@ import keras
 from keras import layers
 
 from classifier.errors import StartupError
+from classifier.training.options import Augmentation, RecipeName
 
 Tensor = Any  # a symbolic Keras tensor
 
 
 def small(pixels: Tensor, classes: int) -> Tensor:
-    """TensorFlow's flowers tutorial: three convolutions, each seeing half the picture's detail of the last."""
+    """Build the network of TensorFlow's flowers tutorial: three convolutions at decreasing resolution."""
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (16, 32, 64):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
@@ -28,7 +29,7 @@ def small(pixels: Tensor, classes: int) -> Tensor:
 
 
 def dropout(pixels: Tensor, classes: int) -> Tensor:
-    """The chest X-ray tutorial's: wide filters, and dropout against learning by heart."""
+    """Build the network of the chest X-ray tutorial: large filters, and dropout against overfitting."""
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (32, 64):
         x = layers.Conv2D(filters, 5, padding="same", activation="relu")(x)
@@ -39,7 +40,7 @@ def dropout(pixels: Tensor, classes: int) -> Tensor:
 
 
 def gray(pixels: Tensor, classes: int) -> Tensor:
-    """The cats-and-dogs tutorial's, for greyscale: three equal convolutions with dropout."""
+    """Build the network of the cats-and-dogs tutorial, for greyscale: three equal convolutions with dropout."""
     x = layers.Rescaling(1 / 255)(pixels)
     for _ in range(3):
         x = layers.Conv2D(64, 3, activation="relu")(x)
@@ -50,22 +51,26 @@ def gray(pixels: Tensor, classes: int) -> Tensor:
 
 
 def transfer(features: Tensor, classes: int) -> Tensor:
-    """A new head for a pretrained backbone: features (n, channels) -> logits."""
+    """Build a new head for a pretrained backbone: features (n, channels) -> logits."""
     return layers.Dense(classes)(layers.Dropout(0.2)(features))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe from scratch with the picture size (height and width) and colours that it was made for."""
+    """A recipe from scratch with the picture size (height and width) and the colours it was designed for."""
 
     layers: Callable[[Tensor, int], Tensor]
     side: int
     grayscale: bool = False
 
 
-FROM_SCRATCH = {"small": Recipe(small, 180), "dropout": Recipe(dropout, 200), "gray": Recipe(gray, 100, grayscale=True)}
+FROM_SCRATCH: dict[RecipeName, Recipe] = {
+    "small": Recipe(small, 180),
+    "dropout": Recipe(dropout, 200),
+    "gray": Recipe(gray, 100, grayscale=True),
+}
 
-AUGMENTATIONS: dict[str, Callable[[int], keras.layers.Layer]] = {
+AUGMENTATIONS: dict[Augmentation, Callable[[int], keras.layers.Layer]] = {
     "flip": lambda seed: layers.RandomFlip("horizontal", seed=seed),
     "zoom": lambda seed: layers.RandomZoom(0.1, seed=seed),
     "rotate": lambda seed: layers.RandomRotation(0.05, seed=seed),
@@ -73,8 +78,8 @@ AUGMENTATIONS: dict[str, Callable[[int], keras.layers.Layer]] = {
 }
 
 
-def from_scratch(name: str, side: int, grayscale: bool, classes: int) -> keras.Model:
-    """The untrained network of a recipe: uint8 (n, side, side, 3) -> logits (n, classes). Raises StartupError."""
+def from_scratch(name: RecipeName, side: int, grayscale: bool, classes: int) -> keras.Model:
+    """Build the untrained network of a recipe: uint8 (n, side, side, 3) -> logits (n, classes). Raises StartupError."""
     images, pixels = inputs(side, grayscale)
     with large_enough(side, name):
         return keras.Model(images, FROM_SCRATCH[name].layers(pixels, classes))
@@ -82,7 +87,7 @@ def from_scratch(name: str, side: int, grayscale: bool, classes: int) -> keras.M
 
 @contextmanager
 def large_enough(side: int, name: str) -> Iterator[None]:
-    """Raises StartupError when the layers built here are left with nothing of the picture (Keras: a ValueError)."""
+    """Raise StartupError if the layers built here shrink the picture to nothing (a ValueError in Keras)."""
     try:
         yield
     except ValueError as exc:
@@ -94,7 +99,7 @@ def large_enough(side: int, name: str) -> Iterator[None]:
 
 
 def inputs(side: int, grayscale: bool) -> tuple[Tensor, Tensor]:
-    """What the engine gives, uint8 RGB, and what a recipe takes of it: float, with one channel if `grayscale`."""
+    """Return the network's input, uint8 RGB, and the float pixels for a recipe, of one channel if `grayscale`."""
     images = keras.Input((side, side, 3), dtype="uint8", name="images")
     pixels = keras.ops.cast(images, "float32")
     return images, keras.ops.image.rgb_to_grayscale(pixels) if grayscale else pixels

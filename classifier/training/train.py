@@ -1,8 +1,7 @@
-"""A folder of photos per class -> a model folder: read, split, train, evaluate on untouched photos, write."""
+"""A folder of photos per class -> a model folder: read, split, train, evaluate on held-out photos, write."""
 
 import logging
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +25,22 @@ from classifier.training.record import Trained
 
 log = logging.getLogger(__name__)
 
-SURE_ENOUGH = 0.05  # the share of right answers on validation photos that the threshold may turn into "not sure"
+UNSURE_SHARE = 0.05  # of the right answers on validation photos: how many the threshold may turn into "not sure"
 
 
 def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
-    """Train on a folder of photos per class and write a model folder; returns the metrics on the test photos.
+    """Train on a folder of photos per class, write a model folder, and return the metrics on the test photos.
 
-    Raises DataError or StartupError, each a sentence, and then `output` is as it was.
+    Raises DataError or StartupError; `output` is then as it was before.
     """
     if data.resolve() in output.resolve().parents:
-        raise DataError(f"{output} lies in {data}, where it would pass for a class; please choose another output.")
+        raise DataError(f"{output} is inside {data}, where it would pass for a class; please choose another output.")
     backend.prepare()
     keras.utils.set_random_seed(options.seed)
     options = with_recipe_defaults(options)
     photos = duplicates.without_duplicates(reading.read(data, (options.image_size,) * 2, options.resize))
     parts = split(photos, options.validation_split, options.test_split, options.seed)
-    tell(photos, parts)
+    log_split(photos, parts)
     with folder.replaced(output) as part:
         logits, history = train_network(photos, parts, options)
         labels = [Label("", name) for name in photos.classes]
@@ -54,45 +53,39 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
 
 
 def with_recipe_defaults(options: Options) -> Options:
-    """The options with what depends on the recipe filled in."""
+    """Return the options with the recipe's own image size and colours filled in."""
     recipe = recipes.FROM_SCRATCH.get(options.recipe)
-    return replace(
-        options,
-        image_size=options.image_size or (recipe.side if recipe else input_side(options.backbone)),
-        grayscale=options.grayscale or bool(recipe and recipe.grayscale),
-    )
+    image_size = options.image_size or (recipe.side if recipe else input_side(options.backbone))
+    grayscale = options.grayscale or bool(recipe and recipe.grayscale)
+    return options.model_copy(update={"image_size": image_size, "grayscale": grayscale})
 
 
-def tell(photos: Dataset, parts: Parts) -> None:
+def log_split(photos: Dataset, parts: Parts) -> None:
     counts = ", ".join(f"{len(indices)} {part}" for part, indices in parts.items())
     log.info("%d photos of %d classes: %s.", len(photos.photos), len(photos.classes), counts)
-    photos.tell_rejected()
+    photos.log_rejected()
 
 
 def train_network(photos: Dataset, parts: Parts, options: Options) -> tuple[keras.Model, History]:
-    """A trained network, uint8 photos -> logits, and how its training went."""
+    """Return a trained network, uint8 photos -> logits, and the history of its training."""
     weights = balanced(photos.labels[parts["train"]]) if options.class_weights else None
     if options.recipe == "transfer":
         return transfer.train_head(photos, parts, options, weights)
     network = recipes.from_scratch(options.recipe, options.image_size, options.grayscale, len(photos.classes))
     train = Batches(photos.take, photos.labels, parts["train"], options.batch_size, options.seed, options.augment)
     validation = Batches(photos.take, photos.labels, parts["validation"], options.batch_size)
-    history = fit(
-        network, train, validation, epochs=options.epochs, patience=options.patience,
-        learning_rate=options.learning_rate, class_weights=weights,
-    )  # fmt: skip
-    return network, history
+    return network, fit(network, train, validation, options, class_weights=weights)
 
 
 def balanced(labels: np.ndarray) -> dict[int, float]:
-    """A weight for every class, so that together each counts the same."""
+    """Return a weight per class, inversely proportional to its number of photos, so that all classes count the same."""
     counts = Counter(labels.tolist())
     return {label: len(labels) / (len(counts) * count) for label, count in counts.items()}
 
 
 def confidence_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The top probability, 0 to 1, that 95 % of the right answers reach; 0 if none is right."""
+    """Return the top probability, 0 to 1, that 95% of the right answers reach; 0 if none is right."""
     right = scores.argmax(axis=1) == labels
     if not right.any():
         return 0.0
-    return float(np.floor(np.quantile(scores.max(axis=1)[right], SURE_ENOUGH) * 1e4) / 1e4)
+    return float(np.floor(np.quantile(scores.max(axis=1)[right], UNSURE_SHARE) * 1e4) / 1e4)

@@ -1,4 +1,4 @@
-"""The real thing: gunicorn as `make run` starts it, asked by curl and by Chromium."""
+"""The real site: gunicorn as `make run` starts it, used by curl and by Chromium."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def uploads(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(log, uploads):
-    """The site with real MobileNetV2 weights where they are, else with random ones."""
+    """The site with the real weights of MobileNetV2 if they are here, otherwise with random ones."""
     environ = {"CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_UPLOADS": str(uploads), "CLASSIFIER_WEIGHTS": "random"}
     if SHARED.is_dir():
         environ["CLASSIFIER_WEIGHTS"] = str(SHARED / "mobilenet_v2.weights.h5")
@@ -105,7 +105,7 @@ def test_a_browser_uploads_keeps_and_deletes(site, browser, photo, uploads, scri
         expect(page).to_have_url(re.compile("/results/[0-9a-f]{32}$"))
         expect(page.locator("progress")).to_have_count(5)
         kept = page.url
-        page.click("text=Delete photo and answer")
+        page.click("text=Delete photo and result")
         expect(page.locator("[role=status]")).to_contain_text("were deleted")
         assert page.goto(kept).status == 404
         expect(page.locator("[role=alert]")).to_contain_text("is not here")
@@ -134,7 +134,7 @@ def test_the_form_works_by_keyboard(site, browser, photo):
         for _ in range(4):
             page.keyboard.press("Tab")
             focused.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
-        assert focused == ["Skip to the content", "What is in this photo?", "fileImage", "Predict"]
+        assert focused == ["Skip to main content", "What is in this photo?", "fileImage", "Predict"]
         page.keyboard.press("Enter")
         page.wait_for_selector("progress")
 
@@ -179,18 +179,64 @@ BAD_CONFIGURATIONS = {
 }
 
 
-@pytest.mark.parametrize(("environ", "line"), BAD_CONFIGURATIONS.values(), ids=BAD_CONFIGURATIONS)
-@pytest.mark.parametrize("server", ["gunicorn", "flask run"])
-def test_what_cannot_start_says_why_in_one_line_and_exits(environ, line, server, tmp_path):
-    labels = tmp_path / "labels.json"
+# Starts the site with one configuration after the other: TensorFlow is imported only once.
+STARTS = """
+import importlib, json, os, sys
+for environ in json.loads(sys.argv[1]):
+    before = dict(os.environ)
+    os.environ.update(environ)
+    try:
+        importlib.import_module("wsgi")
+        code = None
+    except SystemExit as end:
+        code = end.code
+    sys.modules.pop("wsgi", None)
+    os.environ.clear()
+    os.environ.update(before)
+    print(f"ended with {code}", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory):
+    """An environment in which the site starts, to be combined with a bad configuration."""
+    labels = tmp_path_factory.mktemp("labels") / "labels.json"
     labels.write_text(json.dumps({str(i): ["", f"class {i}"] for i in range(10)}))
-    environ = {**os.environ, "CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_LABELS": str(labels), **environ}
+    return {**os.environ, "CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_LABELS": str(labels)}
+
+
+@pytest.fixture(scope="module")
+def endings(configured):
+    """The output and the exit code of `wsgi` for each bad configuration."""
+    environs = json.dumps([environ for environ, _ in BAD_CONFIGURATIONS.values()])
+    command = [gunicorn("")[0], "-c", STARTS, environs]
+    result = subprocess.run(command, cwd=ROOT, env=configured, capture_output=True, text=True, timeout=120, check=True)
+    written = re.findall(r"(.*?)^ended with (\w+)$", result.stderr, re.M | re.S)
+    return dict(zip(BAD_CONFIGURATIONS, written, strict=True))
+
+
+def says_why(written, line):
+    said = [said for said in written.splitlines() if said.startswith("Cannot start: ")]
+    return len(said) == 1 and line in said[0] and "Traceback" not in written
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGURATIONS)
+def test_what_cannot_start_says_why_in_one_line(endings, name):
+    written, code = endings[name]
+    assert says_why(written, BAD_CONFIGURATIONS[name][1]), written
+    assert code == "4"
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "flask run"])
+@pytest.mark.parametrize("name", ["no such model", "bad setting"], ids=["with TensorFlow", "before"])
+def test_a_server_of_what_cannot_start_says_why_and_exits(configured, server, name):
+    environ, line = BAD_CONFIGURATIONS[name]
     command = gunicorn(f"127.0.0.1:{free_port()}")
     if server == "flask run":
         command = [command[0], "-m", "flask", "--app", "wsgi", "run", "--port", str(free_port())]
-    result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        command, cwd=ROOT, env={**configured, **environ}, capture_output=True, text=True, timeout=60
+    )
     assert result.returncode != 0
-    said = [said for said in result.stderr.splitlines() if said.startswith("Cannot start: ")]
-    assert len(said) == 1
-    assert line in said[0]
-    assert "Traceback" not in result.stderr + result.stdout
+    assert says_why(result.stderr, line), result.stderr
+    assert "Traceback" not in result.stdout

@@ -2,26 +2,25 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
+import click
 import pytest
 from support.pictures import picture
 
-from classifier.cli import main
+from classifier.cli import commands, main
 from web.settings import ROOT
 
-COMMANDS = ["predict", "check", "train", "evaluate", "import", "demo"]
+COMMANDS = ["predict", "check", "train", "evaluate", "import", "feedback", "demo"]
 HEAVY = ["tensorflow", "keras", "jax", "torch", "sklearn", "matplotlib"]
 
 
 def called(capsys, *arguments):
-    """(exit code, stdout, stderr) of a command."""
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        code = exit.code
+    """Return (exit code, stdout, stderr) of a command."""
+    code = main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -29,7 +28,7 @@ def called(capsys, *arguments):
 def test_help_names_every_command(capsys):
     code, out, _ = called(capsys, "--help")
     assert code == 0
-    assert all(f"    {command} " in out for command in COMMANDS)
+    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -58,19 +57,23 @@ def test_help_loads_nothing_heavy():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "required: command"),
-        (["guess"], "invalid choice: 'guess'"),
-        (["predict"], "required: FILE_OR_FOLDER"),
-        (["predict", "x", "--top", "0"], "argument --top"),
-        (["predict", "x", "--top", "many"], "argument --top"),
+        ([], "Missing command"),
+        (["guess"], "No such command 'guess'"),
+        (["predict"], "Missing argument 'FILE_OR_FOLDER...'"),
+        (["predict", "x", "--top", "0"], "'--top'"),
+        (["predict", "x", "--top", "many"], "expected a whole number from 1 to 1000, not 'many'"),
         (["predict", "x", "--precision", "float8"], "float32 or bfloat16 or float16 or auto, not 'float8'"),
         (["predict", "x", "--resize", "fit"], "crop or stretch, not 'fit'"),
         (["predict", "x", "--json", "--csv"], "not allowed with"),
-        (["train", "x"], "required: -o/--output"),
-        (["train", "x", "-o", "y", "--recipe", "best"], "invalid choice: 'best'"),
-        (["train", "x", "-o", "y", "--epochs", "0"], "argument --epochs"),
-        (["train", "x", "-o", "y", "--augment", "flip,shout"], "not 'shout'"),
-        (["import", "x", "-o", "y"], "required: --labels"),
+        (["predict", "x", "--csv", "-o", "y.csv"], "not allowed with"),
+        (["train", "x"], "Missing option '-o' / '--output'"),
+        (["train", "x", "-o", "y", "--recipe", "best"], "expected transfer or small or dropout or gray, not 'best'"),
+        (["train", "x", "-o", "y", "--epochs", "0"], "'--epochs'"),
+        (
+            ["train", "x", "-o", "y", "--augment", "flip,shout"],
+            "expected none or some of flip,zoom,rotate,contrast, not 'flip,shout'",
+        ),
+        (["import", "x", "-o", "y"], "Missing option '--labels'"),
     ],
 )
 def test_a_wrong_call_is_told_with_exit_code_2(capsys, arguments, reason):
@@ -84,27 +87,58 @@ def test_a_wrong_setting_is_told_too(capsys, monkeypatch, name, value):
     monkeypatch.setenv(f"CLASSIFIER_{name}", value)
     code, _, err = called(capsys, "predict", "x")
     assert code == 2
-    assert err.splitlines()[-1].endswith(f"not {value!r}")
+    assert f"CLASSIFIER_{name}" in err.splitlines()[-1]
+    assert err.splitlines()[-1].endswith(f"not {value!r}.")
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "value"),
+    [
+        *[("predict", name, "7") for name in ("TOP", "MAX_MEGAPIXELS", "MAX_BATCH")],
+        *[("predict", name, "/some/where") for name in ("MODEL", "WEIGHTS", "LABELS")],
+        *[("train", "WEIGHTS", "/some/where"), ("train", "RESIZE", "stretch")],
+        *[("evaluate", "PRECISION", "float16"), ("predict", "PRECISION", "float16"), ("predict", "RESIZE", "stretch")],
+        *[("feedback", "UPLOADS", "/some/where"), ("predict", "ENGINE", "ray")],
+    ],
+)
+def test_every_command_reads_the_settings_that_it_needs(monkeypatch, command, setting, value):
+    """An empty variable counts as unset, and an option wins."""
+    arguments = {"predict": ["x"], "train": ["x", "-o", "y"], "evaluate": ["x", "y"], "feedback": ["x"]}[command]
+    name = setting.lower()
+    default = parsed(command, arguments)[name]
+    monkeypatch.setenv(f"CLASSIFIER_{setting}", "")
+    assert parsed(command, arguments)[name] == default
+    monkeypatch.setenv(f"CLASSIFIER_{setting}", value)
+    assert str(parsed(command, arguments)[name]) == str(type(default or "")(value)) != str(default)
+    other = {"PRECISION": "bfloat16", "RESIZE": "crop", "ENGINE": "local"}.get(setting, "3")
+    option = f"--{name.replace('_', '-')}"
+    assert str(parsed(command, [*arguments, option, other])[name]) == str(type(default or "")(other))
+
+
+def parsed(command, arguments):
+    parent = click.Context(commands, **commands.context_settings)
+    return commands.commands[command].make_context(command, list(arguments), parent).params
 
 
 def test_a_path_that_is_not_there_is_told_before_a_model_is_loaded(capsys, tmp_path):
     code, out, err = called(capsys, "predict", "--model", "/nothing/either", tmp_path / "nothing.jpg")
     assert (code, out) == (1, "")
-    assert err == f"Cannot predict: {tmp_path / 'nothing.jpg'} is not there; expected a photo or a folder of photos.\n"
+    assert (
+        err == f"Cannot predict: {tmp_path / 'nothing.jpg'} does not exist; expected a photo or a folder of photos.\n"
+    )
 
 
 @pytest.mark.parametrize("missing", ["sklearn", "matplotlib"])
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 @pytest.mark.tensorflow
 def test_without_the_extra_the_way_to_it_is_told(capsys, monkeypatch, tmp_path, command, missing):
-    import classifier.training
-
     for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    for name in [name for name in sys.modules if name.startswith("classifier.training.")]:
-        monkeypatch.delitem(sys.modules, name)  # imported anew
-        monkeypatch.delattr(classifier.training, name.rpartition(".")[2])
+    for name in [name for name in sys.modules if name.startswith(("classifier.training.", "classifier.evaluation."))]:
+        package, _, module = name.rpartition(".")
+        monkeypatch.delattr(sys.modules[package], module)
+        monkeypatch.delitem(sys.modules, name)  # so that the command imports it again
     arguments = ["train", tmp_path, "-o", tmp_path / "model"] if command == "train" else [command, tmp_path, tmp_path]
     code, out, err = called(capsys, *arguments)
     assert (code, out) == (1, "")
@@ -113,8 +147,8 @@ def test_without_the_extra_the_way_to_it_is_told(capsys, monkeypatch, tmp_path, 
 
 
 def test_another_module_that_is_missing_is_a_fault_of_ours(monkeypatch):
-    monkeypatch.setitem(sys.modules, "classifier.prediction.rows", None)
-    monkeypatch.delattr("classifier.prediction.rows", raising=False)
+    monkeypatch.setitem(sys.modules, "classifier.prediction.output", None)
+    monkeypatch.delattr("classifier.prediction.output", raising=False)
     with pytest.raises(ImportError):
         main(["predict", "x"])
 
@@ -190,8 +224,8 @@ def test_a_reader_who_has_seen_enough_is_no_fault(tmp_path):
     """As with `| head`."""
     read, write = os.pipe()
     os.close(read)
-    code = "import classifier.cli as main; main.add_check.__globals__['run_check'] = lambda args: print('x' * 10**6)"
-    code += f"; raise SystemExit(main.main(['check', {str(tmp_path)!r}]))"
+    code = "from classifier import cli; cli.check.callback = lambda **_: print('x' * 10**6)"
+    code += f"; raise SystemExit(cli.main(['check', {str(tmp_path)!r}]))"
     result = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     os.close(write)
     assert (result.returncode, result.stderr) == (1, "")

@@ -1,4 +1,4 @@
-"""The drawn picture set is the same for the same seed, sound, and harms no folder that is there."""
+"""The drawn data set is reproducible and sound, and it never overwrites an existing folder."""
 
 import hashlib
 
@@ -84,5 +84,5 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"cannot be made: [A-Z].*\.$"):
+    with pytest.raises(DataError, match=r"cannot be created: [A-Z].*\.$"):
         draw(tmp_path / "file" / "folder")

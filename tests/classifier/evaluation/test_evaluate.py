@@ -1,23 +1,30 @@
-"""The numbers are those of the model on photos it has not learned from, and on no others."""
+"""The metrics are those of the model on photos it was not trained on, and on no others."""
 
 import csv
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 from support.pictures import encoded
 
 from classifier import cli
 from classifier.errors import DataError, StartupError
-from classifier.evaluation.evaluate import evaluate
-from classifier.models import folder
 from classifier.photos import decode, fit
 
 pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorflow():
+    """Import here what imports TensorFlow, so that collecting the tests does not."""
+    global keras, evaluate, folder
+    import keras
+
+    from classifier.evaluation.evaluate import evaluate
+    from classifier.models import folder
+
 
 CLASSES = ["blue", "green", "red"]
 SIZE = (8, 12)  # (height, width)
@@ -25,7 +32,7 @@ SIZE = (8, 12)  # (height, width)
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    """A model that says how blue, green and red a photo is on average, by a softmax; nothing trained it."""
+    """An untrained model: the softmax of a photo's average blue, green and red."""
     target = tmp_path_factory.mktemp("models") / "colours"
     target.mkdir()
     photos = keras.Input((*SIZE, 3), dtype="uint8")
@@ -42,14 +49,14 @@ def colours(pristine, tmp_path):
 
 
 def by_hand(path):
-    """The model in numpy: probabilities (3,) of a photo."""
+    """Return the probabilities (3,) of a photo: the model in NumPy."""
     photo = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
     logits = photo.mean(axis=(0, 1), dtype=float)[::-1] / 32
     return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 
 
 def draw(target, name, count, seed=0):
-    """Photos of random hues, so that a model of colours is often wrong about them."""
+    """Write photos of random hues, about which a model of colours is often wrong."""
     random = np.random.default_rng([seed, *name.encode()])
     (target / name).mkdir(parents=True)
     for i in range(count):
@@ -66,7 +73,7 @@ def photos(tmp_path):
 
 
 def seen(model, **parts):
-    """Note in the model folder which photos were used for what."""
+    """Record in the model folder which photos were used for what."""
     with (model / folder.SPLIT).open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "class", "part", "sha256"])
@@ -76,7 +83,9 @@ def seen(model, **parts):
 
 
 def agrees(metrics, paths):
-    """The metrics are those that scikit-learn finds for these photos."""
+    """Assert that the metrics are those of scikit-learn for these photos; return them."""
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
+
     scores = np.stack([by_hand(path) for path in paths])
     labels = [CLASSES.index(path.parent.name) for path in paths]
     answers = scores.argmax(axis=1)
@@ -167,7 +176,7 @@ def test_nothing_left_to_test_with_is_one_sentence(colours, photos, why):
         seen(colours, train=of(photos))
     for i, path in enumerate(of(photos) if why == "unreadable" else []):
         path.write_bytes(b"no photo %d" % i)
-    with pytest.raises(DataError, match=r"^[^\n]* holds no photo to test with[^\n]*\.$"):
+    with pytest.raises(DataError, match=r"^[^\n]* has no photo to test with[^\n]*\.$"):
         evaluate(colours, photos)
 
 

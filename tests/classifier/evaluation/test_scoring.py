@@ -1,4 +1,4 @@
-"""The numbers are those that one gets by hand, and the report is there whatever the model has answered."""
+"""The metrics equal those computed by hand, and there is a report for any answers of the model."""
 
 import json
 import math
@@ -29,13 +29,13 @@ def pets(threshold=0.0):
 
 
 def answers(predicted, classes, sure=0.6):
-    """Probabilities with `sure` for the class that is predicted, and the rest for the others alike."""
+    """Return probabilities: `sure` for the predicted class, the rest shared equally by the others."""
     n = len(classes)
     return np.where(np.eye(n, dtype=bool)[predicted], sure, (1 - sure) / (n - 1))
 
 
 def flowers():
-    """Ten photos of four of five classes, eight right; two roses taken for tulips."""
+    """Ten photos of four of five classes: eight right, two roses classified as tulips."""
     labels = np.array([0, 0, 1, 1, 2, 2, 2, 2, 4, 4])
     predicted = np.array([0, 0, 1, 1, 2, 2, 4, 4, 4, 4])
     return answers(predicted, FIVE), labels
@@ -106,9 +106,22 @@ def test_a_class_among_the_first_k_counts_and_k_is_less_than_all():
 
 
 def test_of_equals_the_first_is_the_answer():
-    metrics = measure(np.full((2, 5), 0.2), np.array([0, 3]), FIVE, majority=0)
-    assert metrics["accuracy"] == 0.5
-    assert metrics["top_k"] == {"3": 0.5}
+    metrics = measure(np.full((3, 5), 0.2), np.array([0, 2, 3]), FIVE, majority=0)
+    assert metrics["accuracy"] == pytest.approx(1 / 3)
+    assert metrics["top_k"] == {"3": pytest.approx(2 / 3)}  # scikit-learn alone would count the last three
+
+
+@pytest.mark.parametrize("classes", [2, 5, 1000])
+def test_loss_and_top_k_are_those_of_the_definitions(classes):
+    """Also with probabilities of 0, ties, and sums that are not exactly 1."""
+    scores, labels = random_answers(50, classes)
+    scores = scores.round(2 if classes < 1000 else 4)
+    of_truth = scores[np.arange(50), labels].astype(float)
+    ranks = [(scores[i] > score).sum() + (scores[i, : labels[i]] == score).sum() for i, score in enumerate(of_truth)]
+    metrics = measure(scores, labels, [str(i) for i in range(classes)], majority=0)
+    normalised = of_truth.clip(1e-7, 1) / scores.astype(float).clip(1e-7, 1).sum(axis=1)
+    assert metrics["loss"] == pytest.approx(-np.log(normalised).mean())
+    assert metrics["top_k"] == {str(k): np.mean(np.array(ranks) < k) for k in (3, 5) if k < classes}
 
 
 def test_who_is_as_sure_as_right_has_no_calibration_error():
@@ -161,10 +174,10 @@ def test_without_photos_or_with_a_model_gone_astray_there_is_a_sentence():
 
 def test_text_says_what_counts_first_and_names_every_class_and_confusion():
     text = as_text(measure(*flowers(), FIVE, majority=2, threshold=0.9), FIVE)
-    assert text.startswith("80.0 % of 10 photos right (always saying roses: 40.0 %)\n")
+    assert text.startswith("80.0% of 10 photos right (always predicting roses: 40.0%)\n")
     assert all(f"\n  {name} " in text for name in FIVE)
     assert text.endswith("roses taken for tulips: 2")
-    assert "Answered, with a threshold of 90 %: 0.0 %" in text
+    assert "Answered, with a threshold of 90%: 0.0%" in text
 
 
 def test_text_keeps_odd_and_long_names_whole():
@@ -179,7 +192,7 @@ def test_text_keeps_odd_and_long_names_whole():
 
 @pytest.fixture
 def photos(tmp_path):
-    """Ten photos, of which one is not there and one is not a photo."""
+    """Ten photos: one is missing, and one is not a photo."""
     paths = [tmp_path / f"{i}.jpg" for i in range(10)]
     for path in paths[:8]:
         path.write_bytes(picture("red", (90, 60)))
@@ -221,8 +234,8 @@ def test_a_report_is_a_folder_of_a_page_its_pictures_and_the_numbers(folder, pho
         assert f'src="{path.name}" alt="' in page
     assert json.loads((folder / "metrics.json").read_text())["accuracy"] == 0.8
     assert "fine-tuned MobileNetV2" in page
-    assert "80.0 %" in page
-    assert "40.0 %" in page
+    assert "80.0%" in page
+    assert "40.0%" in page
 
 
 def test_a_report_needs_no_connection(folder, photos):
@@ -258,8 +271,8 @@ def test_a_class_name_is_escaped(folder, photos):
 def test_captions_tell_the_answer_and_the_truth_the_surest_first(photos):
     scores = np.array([[0.51, 0.49], [0.03, 0.97], [0.2, 0.8]])
     right, wrong = report.most_confident(scores, np.array([0, 0, 0]), PETS, photos[:3])
-    assert right == [(photos[0], "cat 51 %")]
-    assert wrong == [(photos[1], "dog 97 % (is: cat)"), (photos[2], "dog 80 % (is: cat)")]
+    assert right == [(photos[0], "cat 51%")]
+    assert wrong == [(photos[1], "dog 97% (is: cat)"), (photos[2], "dog 80% (is: cat)")]
 
 
 def test_a_gallery_shows_the_first_twelve_photos_that_can_be_read(tmp_path, photos, monkeypatch):

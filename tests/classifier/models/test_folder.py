@@ -1,8 +1,10 @@
-"""A model folder is written whole or not at all, and what was changed in one is told in a sentence."""
+"""A model folder is written completely or not at all, and a changed one is refused with a one-line reason."""
 
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,21 @@ def test_what_was_written_is_read(original):
     assert card.training == {"epochs": 3}
     assert card.versions.keys() == {"python", "keras", "backend"}
     assert replace(card, size=(32, 32)) == card
+
+
+def test_a_network_built_without_initial_values_is_read_where_nothing_else_was_imported(tmp_path):
+    """`weights.Unset` is saved as `classifier>Unset`, which Keras knows once `models.folder` is imported."""
+    import keras
+
+    from classifier.models import folder, weights
+
+    with weights.unset():
+        images = keras.Input((32, 32, 3), dtype="uint8", name="images")
+        means = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(images, "float32"))
+        network = keras.Model(images, keras.layers.Dense(3, activation="softmax")(means))
+    folder.write(tmp_path, network, folder.ModelCard(labels=COLOURS, size=(32, 32)))
+    reading = f"from pathlib import Path; from classifier.models import folder; folder.read(Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", reading], check=True)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.keras"])
@@ -133,7 +150,7 @@ def test_a_card_that_is_none(own, content):
 
 
 def test_labels_may_be_renamed_and_then_mean_what_the_card_says(own):
-    """Only the network is sealed: names are for people to correct."""
+    """Only the network has a checksum: people may correct the names."""
 
     ours = load(edited(own, labels=["rosso", "verde", "blu"]))
     assert [label.name for label in ours.info.labels] == ["rosso", "verde", "blu"]
@@ -186,7 +203,7 @@ def test_an_old_folder_is_replaced_as_a_whole(old, monkeypatch, system):
 
 @pytest.mark.skipif(not hasattr(__import__("ctypes").CDLL(None), "renameat2"), reason="this system has no renameat2")
 def test_the_name_is_never_without_a_folder(old, monkeypatch):
-    """Swapped in one step: the renames, which take two, are not used."""
+    """The folders are exchanged in one step, not by two renames."""
     from classifier.models import folder
 
     monkeypatch.setattr(Path, "rename", None)
@@ -236,7 +253,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / mine).write_text("mine")
-    with pytest.raises(StartupError, match=r"is no model folder; it is left alone"), folder.replaced(tmp_path / "mine"):
+    with (
+        pytest.raises(StartupError, match=r"is not a model folder; it is left alone"),
+        folder.replaced(tmp_path / "mine"),
+    ):
         pytest.fail("not to be begun")
     assert names(tmp_path) == ["mine"]
     assert (tmp_path / "mine" / mine).read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Somebody's saved model answers in its folder as it did by itself, or the reason why not is one sentence."""
+"""An imported model gives the same answers as the original, or it is refused with a one-line reason."""
 
 import json
 
@@ -31,7 +31,7 @@ def base(name="base"):
 
 
 def functional(units=3, activation="softmax", channels=3, **arguments):
-    """A network within a network, called as Keras' guide to transfer learning does."""
+    """Return a nested network, called as in Keras' guide to transfer learning."""
     from keras import Input, Model, layers
 
     inputs = Input((SIDE, SIDE, channels))
@@ -51,7 +51,7 @@ def sequential(units=3):
 
 @pytest.fixture
 def labels(tmp_path):
-    """Writes a text file with so many names."""
+    """Write a text file with as many names as asked for."""
 
     def write(count):
         path = tmp_path / "labels.txt"
@@ -63,7 +63,7 @@ def labels(tmp_path):
 
 @pytest.fixture
 def imported(tmp_path, labels):
-    """Saves a network, imports it and loads the folder: (Model, ModelCard)."""
+    """Save a network, import it and load the folder; returns (Model, ModelCard)."""
 
     def do(network, count=3, format="keras", **options):
         from classifier.models.importing import import_model
@@ -77,7 +77,7 @@ def imported(tmp_path, labels):
 
 @pytest.fixture
 def refused(tmp_path, labels):
-    """The sentence for a network, or a file, that cannot be imported; nothing is written then."""
+    """Return the message for a network, or a file, that cannot be imported; nothing may be written."""
 
     def do(source, count=3, format="keras", scale="0..255", names=None):
         from classifier.models.importing import import_model
@@ -112,7 +112,7 @@ def test_the_answers_are_the_original_ones(imported, kind, format):
     expected = by_hand(network)
     assert np.ptp(expected) > 0.01  # not uniform
     np.testing.assert_allclose(ours(PIXELS), expected, atol=1e-5)
-    assert [label.name for label in ours.labels] == card.labels == ["class 0", "class 1", "class 2"]
+    assert [label.name for label in ours.info.labels] == card.labels == ["class 0", "class 1", "class 2"]
     assert (ours.info.size, ours.info.resize, ours.info.threshold) == ((SIDE, SIDE), "stretch", 0.0)
 
 
@@ -190,7 +190,7 @@ def test_another_number_of_labels(refused, count):
 
 @pytest.mark.parametrize("units", [3, 1])
 def test_logits_are_no_probabilities(refused, units):
-    """A single logit may well look like a probability: it is told by its layer."""
+    """A single logit may look like a probability; only its layer gives it away."""
     network = functional(units, None, kernel_initializer="zeros", bias_initializer="ones")
     network.layers[-1].bias.assign(network.layers[-1].bias * 0.4)
     assert "expected probabilities, which add up to 1" in refused(network, max(2, units))
@@ -237,12 +237,12 @@ def test_a_whole_file_of_weights_is_no_model(refused, tmp_path):
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", ""])
 def test_no_file(refused, tmp_path, name):
     assert refused(tmp_path / name) == (
-        f"The model {tmp_path / name} is no file; expected a whole saved model, .keras or .h5."
+        f"The model {tmp_path / name} is not a file; expected a whole saved model, .keras or .h5."
     )
 
 
 def written(tmp_path, how):
-    """A network in which a Python function that leaves a file behind is hidden."""
+    """Return a network with a hidden Python function that creates a file."""
     from keras import Input, Model, layers
 
     spy = lambda x, path=str(tmp_path / "ran"): __import__("pathlib").Path(path).touch() or x * 1.0  # noqa: E731
@@ -319,7 +319,7 @@ def test_labels_of_an_editor_on_windows(tmp_path):
         ("l.txt", b"\xff\nb\n", "cannot be read"),
         ("l.txt", b"", "expected a name per line, found 0"),
         ("l.txt", b"one\n\n", "expected a name per line, found 1"),
-        ("l.txt", b"a\tb\nc\nd", "is no name"),
+        ("l.txt", b"a\tb\nc\nd", "cannot be shown"),
         ("l.json", b'["a", "b", "c"]', "expected a JSON object"),
         ("l.txt", None, "cannot be read"),
         ("l.json", None, "cannot be used"),

@@ -19,8 +19,10 @@ from classifier.cli import main
 from classifier.cluster.ray_data import Predictor, Streaming, decode
 from classifier.errors import DataError, StartupError
 from classifier.options import Limits
+from classifier.photos.files import find
 from classifier.prediction import bulk, parts
-from classifier.prediction.parts import FORMATS, PartWriter
+from classifier.prediction.formats import FORMATS, columns
+from classifier.prediction.parts import PartWriter
 from classifier.prediction.rows import AT_ONCE, rows_of
 from classifier.serving.engine import LocalEngine
 from web.settings import ROOT
@@ -38,8 +40,8 @@ class Telling(ToyModel):
         return super().__call__(images)
 sys.modules["classifier.models.loading"] = SimpleNamespace(load=lambda *_: Telling())
 from classifier import cli
-from classifier.prediction import bulk
-bulk.PART_ROWS = 16
+from classifier.prediction import parts
+parts.PART_ROWS = 16
 sys.exit(cli.main(["predict", "--top", "2", *sys.argv[1:]]))
 """
 
@@ -99,13 +101,13 @@ def output(request, tmp_path):
 
 
 def test_every_file_has_a_row_and_failures_are_counted(run, photos, output):
-    assert run().into(output, bulk.find([photos])) == 3
+    assert run().into(output, find([photos])) == 3
     assert read(output) == expected(photos)
     assert not output.with_name(output.name + ".parts").exists()
 
 
 def test_what_is_done_is_not_done_again(run, photos, output):
-    files = bulk.find([photos])
+    files = find([photos])
     first = bulk.Run(lambda files: islice(run().answer(files), 100), 2, {"model": "toy"})
     with pytest.raises(KeyboardInterrupt, match="100 of 300 files are done"):
         bulk.Run(lambda files: interrupted(first.answer(files)), 2, {"model": "toy"}).into(output, files)
@@ -125,19 +127,19 @@ def interrupted(rows):
 
 def test_a_folder_of_parts_takes_more_files_later(run, photos, tmp_path):
     output = tmp_path / "out"
-    assert run().into(output, bulk.find([photos / "0"])) == 0
-    assert run().into(output, bulk.find([photos])) == 3
+    assert run().into(output, find([photos / "0"])) == 0
+    assert run().into(output, find([photos])) == 3
     assert read(output) == expected(photos)
 
 
 def test_a_file_that_is_whole_takes_no_more(run, photos, tmp_path):
-    run().into(tmp_path / "out.csv", bulk.find([photos / "0"]))
-    with pytest.raises(DataError, match=r"out\.csv is there already, of other files; please choose another output"):
-        run().into(tmp_path / "out.csv", bulk.find([photos]))
+    run().into(tmp_path / "out.csv", find([photos / "0"]))
+    with pytest.raises(DataError, match=r"out\.csv already exists, for other files; please choose another output"):
+        run().into(tmp_path / "out.csv", find([photos]))
 
 
 def test_another_model_needs_another_output(run, photos, tmp_path):
-    files = bulk.find([photos])
+    files = find([photos])
     run().into(tmp_path / "out", files)
     with pytest.raises(DataError, match=r"out was begun with another model \(toy\); please choose another output"):
         run(model="other").into(tmp_path / "out", files)
@@ -145,18 +147,20 @@ def test_another_model_needs_another_output(run, photos, tmp_path):
 
 def test_two_runs_do_not_write_into_one_output(run, photos, tmp_path):
     with (
-        PartWriter(tmp_path / "out", "csv", bulk.columns(2), {"model": "toy"}),
+        PartWriter(tmp_path / "out", "csv", columns(2), {"model": "toy"}),
         pytest.raises(DataError, match="Another run is writing into"),
     ):
-        run().into(tmp_path / "out", bulk.find([photos]))
+        run().into(tmp_path / "out", find([photos]))
 
 
-def test_each_file_counts_once(photos):
-    files = bulk.find([photos / "0" / "002.png", photos / "0", photos / "0" / "004.png"])
-    assert len(files) == len(set(files)) == 150
-    assert files[0] == str(photos / "0" / "002.png")
-    with pytest.raises(DataError, match=r"none\.jpg is not there; expected a photo or a folder"):
-        bulk.find([photos / "none.jpg"])
+def test_each_file_counts_once(run, photos, tmp_path):
+    files = find([photos / "0" / "002.png", photos / "0", photos / "0" / "004.png"])
+    run().into(tmp_path / "out.csv", files)
+    rows = list(FORMATS["csv"].read(tmp_path / "out.csv"))
+    assert len(rows) == len({row["file"] for row in rows}) == 150
+    assert rows[0]["file"] == str(photos / "0" / "002.png")
+    with pytest.raises(DataError, match=r"none\.jpg does not exist; expected a photo or a folder"):
+        find([photos / "none.jpg"])
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out.json"])
@@ -166,14 +170,14 @@ def test_an_output_of_another_kind_is_told(tmp_path, name):
 
 
 def test_csv_and_json_rows_are_those_of_the_engine(run, engine, photos, tmp_path):
-    files = bulk.find([photos])[:20]
+    files = find([photos])[:20]
     run().into(tmp_path / "out.csv", files)
     run().into(tmp_path / "out.jsonl", files)
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     objects = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     for file, row, object in zip(files, rows, objects, strict=True):
         (answer,) = engine.classify([Path(file).read_bytes()])
-        assert object["file"] == row["file"] == file
+        assert object["file"] == row["file"] == str(file)
         if row["error"]:
             assert row["error"] == object["error"] == str(answer)
         else:
@@ -188,7 +192,7 @@ def test_names_that_are_no_text_or_break_lines(run, tmp_path, output):
             Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/" + name)).write_bytes(picture("red", (8, 8)))
         except OSError:
             pytest.skip("this file system has only names in Unicode")
-    files = bulk.find([tmp_path / "in"])
+    files = find([tmp_path / "in"])
     for _ in range(2):
         assert run().into(output, files) == 0
     names = {"caf\\xe9.png", 'two\nlines, "quoted".png'}
@@ -222,17 +226,17 @@ def test_killed_and_interrupted_runs_go_on_without_losing_or_repeating_a_row(pho
         code, err = called(photos, output, stop=stop, after=after)
         assert code in (-9, 130, 1)  # 1: done before the signal came, with its three failures
         if code == 130:
-            assert "of 300 files are done. The same command goes on." in err.splitlines()[-1]
+            assert "of 300 files are done. The same command continues." in err.splitlines()[-1]
     assert called(photos, output)[0] == 1
     assert read(output) == expected(photos)
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace", "rmtree"])
 def test_a_crash_at_the_worst_moment_costs_no_row(run, photos, output, monkeypatch, moment):
-    """As if the process ended there: what comes after never happens."""
-    monkeypatch.setattr(bulk, "PART_ROWS", 64)
+    """Simulate the end of the process at this point."""
+    monkeypatch.setattr(parts, "PART_ROWS", 64)
     where = {"fsync": "os.fsync", "replace": "pathlib.Path.replace", "rmtree": "shutil.rmtree"}[moment]
-    files = bulk.find([photos])
+    files = find([photos])
     for survived in range(12):
         with monkeypatch.context() as patch:
             left = iter(range(survived))
@@ -257,12 +261,15 @@ def test_a_crash_at_the_worst_moment_costs_no_row(run, photos, output, monkeypat
 def test_parquet_needs_pyarrow_which_is_told(run, photos, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(StartupError, match=r"Parquet files need pyarrow: .*pip install"):
-        run().into(tmp_path / "out.parquet", bulk.find([photos]))
+        run().into(tmp_path / "out.parquet", find([photos]))
 
 
 def test_ray_without_an_output_is_told(capsys, photos):
     assert main(["predict", "--engine", "ray", str(photos)]) == 1
-    assert capsys.readouterr().err == "Cannot predict: Ray answers into files; please say which with -o OUT.\n"
+    assert (
+        capsys.readouterr().err
+        == "Cannot predict: --engine ray writes to files; please choose an output with -o OUT.\n"
+    )
 
 
 def test_without_ray_the_way_to_it_is_told(capsys, photos, tmp_path, monkeypatch):
@@ -277,10 +284,11 @@ def test_without_ray_the_way_to_it_is_told(capsys, photos, tmp_path, monkeypatch
 
 
 @needs_ray
+@pytest.mark.ray
 @rays_warnings
 def test_ray_data_gives_the_same_rows_and_goes_on_too(run, photos, tmp_path):
     started_cluster()
-    files = bulk.find([photos])
+    files = find([photos])
     streamed = bulk.Run(Streaming(ToyModel, ToyModel.info, Limits(top=2)).rows, 2, {"model": "toy"})
     assert run().into(tmp_path / "here", files) == 3
     assert run().into(tmp_path / "there", files[:100]) == 0
@@ -294,8 +302,8 @@ def lines(output):
 
 
 def test_what_the_actors_do_is_what_the_engine_does(engine, photos):
-    """Without Ray: the two steps, one after the other."""
-    files = bulk.find([photos])[:20]
+    """Run the two steps one after the other, without Ray."""
+    files = [str(path) for path in find([photos])[:20]]
     decoded = [decode({"file": file}, ToyModel.info.size, "crop", 50) for file in files]
     batch = {name: np.array([row[name] for row in decoded]) for name in decoded[0]}
     done = Predictor(ToyModel, Limits(top=2))(batch)

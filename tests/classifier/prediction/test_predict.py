@@ -1,4 +1,4 @@
-"""From the command line come the engine's answers, a row per photo, in order, whatever some of the files are."""
+"""The command line gives the engine's answers, one row per photo and in order, even if some files are not photos."""
 
 import csv
 import io
@@ -12,8 +12,10 @@ from support.pictures import picture
 
 from classifier.errors import DataError
 from classifier.options import Limits
+from classifier.photos.files import find
+from classifier.prediction import bulk
 from classifier.prediction.output import run
-from classifier.prediction.rows import AT_ONCE, find, predict
+from classifier.prediction.rows import AT_ONCE, predict, rows_of
 from classifier.serving.engine import LocalEngine
 
 
@@ -26,7 +28,7 @@ def engine():
 
 @pytest.fixture
 def photos(tmp_path):
-    """Red, lime and blue, and two files that are no photos, in a folder with one below."""
+    """A folder with a subfolder: red, lime and blue photos, and two files that are not photos."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     for name, content in {
@@ -43,7 +45,7 @@ def photos(tmp_path):
 
 def ran(engine, paths, format):
     out = io.StringIO()
-    return run(engine, find(paths), format, out), out.getvalue()
+    return run(engine, find(paths), format, 2, out), out.getvalue()
 
 
 def test_files_are_found_in_order_and_hidden_ones_are_not(photos):
@@ -52,7 +54,7 @@ def test_files_are_found_in_order_and_hidden_ones_are_not(photos):
 
 
 def test_a_path_that_is_not_there(tmp_path, photos):
-    with pytest.raises(DataError, match=r"nothing\.jpg is not there; expected a photo or a folder of photos\."):
+    with pytest.raises(DataError, match=r"nothing\.jpg does not exist; expected a photo or a folder of photos\."):
         find([photos, tmp_path / "nothing.jpg"])
 
 
@@ -72,15 +74,23 @@ def test_json_is_an_object_per_line_with_the_answers_of_the_engine(engine, photo
 def test_csv_has_the_same_columns_in_every_row(engine, photos):
     failed, text = ran(engine, [photos / "b.txt", photos], "csv")
     header, *rows = csv.reader(io.StringIO(text))
-    assert header == ["file", "error", "label_1", "score_1", "label_2", "score_2"]
-    assert [row[2] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
-    assert {len(row) for row in rows} == {6}
-    assert rows[1][3] == f"{256 / 258:.6f}"
+    assert header == ["file", "error", "sure", "label_1", "score_1", "label_2", "score_2"]
+    assert [row[3] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
+    assert {len(row) for row in rows} == {7}
+    assert rows[1][4] == f"{256 / 258:.6f}"
     assert "not an image" in rows[0][1]
     assert failed == 3
 
 
-@pytest.mark.parametrize(("format", "expected"), [("csv", "file,error\r\n"), ("json", "")])
+def test_csv_is_the_same_printed_and_in_a_file(engine, photos, tmp_path):
+    _, text = ran(engine, [photos], "csv")
+    bulk.Run(lambda files: rows_of(engine, files), 2, {}).into(tmp_path / "out.csv", find([photos]))
+    assert text == (tmp_path / "out.csv").read_bytes().decode()
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"), [("csv", "file,error,sure,label_1,score_1,label_2,score_2\r\n"), ("json", "")]
+)
 def test_an_empty_folder_is_an_empty_answer(engine, tmp_path, format, expected):
     assert ran(engine, [tmp_path], format) == (0, expected)
 
@@ -118,7 +128,7 @@ def test_a_name_that_is_no_text_does_no_harm(engine, tmp_path, capfdbinary, form
         pytest.skip("this file system has only names in Unicode")
     with open(1, "w", encoding="utf-8", closefd=False) as stdout, pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", stdout)
-        assert run(engine, find([tmp_path]), format) == 0
+        assert run(engine, find([tmp_path]), format, 2) == 0
     assert {"json": b"caf\\udce9.png"}.get(format, b"caf\xe9.png") in capfdbinary.readouterr().out
 
 

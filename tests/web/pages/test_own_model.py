@@ -1,4 +1,4 @@
-"""A model folder on the page: its labels, its threshold and its examples, and the same answers as everywhere else."""
+"""A model folder behind the site: its labels, threshold and examples, and the same answers as everywhere else."""
 
 import io
 import json
@@ -30,7 +30,7 @@ NOT_SURE = "Not sure what the image you uploaded is"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A folder that knows red, green and blue, with two examples."""
+    """A model folder that knows red, green and blue, with two examples."""
     path = write_colours(tmp_path_factory.mktemp("models") / "colours", threshold=THRESHOLD)
     (path / "examples").mkdir()
     for name, colour in (("1.jpg", "red"), ("2.PNG", "blue")):
@@ -78,12 +78,11 @@ def test_the_page_and_json_say_its_labels(site):
 
 
 def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, tmp_path):
-    """The same photos by three ways, and by hand: the same probabilities."""
+    """The same photos get the same probabilities in three ways and by hand."""
     from classifier.dataset import reading
     from classifier.evaluation import evaluate
     from classifier.models import folder
-    from classifier.photos import decode
-    from classifier.prediction import rows
+    from classifier.photos import decode, files
 
     tints = {"blue": (0.4, 0.6, 1), "green": (0.5, 1, 0.7), "red": (1, 0.5, 0.4)}
     for name, tint in tints.items():
@@ -91,17 +90,17 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
         for i, size in enumerate([(320, 240), (97, 410), (33, 32)]):
             photo = Image.fromarray((np.asarray(textured(size)) * tint).astype(np.uint8))
             (tmp_path / "data" / name / f"{i}.jpg").write_bytes(encoded(photo, "JPEG", quality=95))
-    paths = rows.find([tmp_path / "data"])
+    paths = files.find([tmp_path / "data"])
 
     results = post(site, *[(path.read_bytes(), path.name) for path in paths], json=True).json["results"]
     by_site = [{p["label"]: p["score"] for p in result["predictions"]} for result in results]
     out = io.StringIO()
-    assert output.run(engine, paths, "json", out) == 0
+    assert output.run(engine, paths, "json", 3, out) == 0
     by_command = [
         {p["label"]: p["score"] for p in json.loads(line)["predictions"]} for line in out.getvalue().splitlines()
     ]
     photos = reading.read(tmp_path / "data", engine.model.size, engine.model.resize)
-    scores = evaluate.predict(engine.model, photos, np.arange(len(paths)))
+    scores = evaluate.predict(load(own), photos, np.arange(len(paths)))
     by_evaluation = [dict(zip(COLOURS, row, strict=True)) for row in scores]
     network, card = folder.read(own)
     pixels = [fit.to_pixels(decode.read(p.read_bytes(), card.size, card.resize), card.size, card.resize) for p in paths]
@@ -134,8 +133,8 @@ def test_under_its_threshold_it_is_not_sure(site):
     response = post(site, UNSURE)
     assert NOT_SURE in text(response)
     assert "The image you uploaded is a" not in text(response)
-    assert "red comes nearest" in text(response)
-    assert "from 60.00% on" in text(response)
+    assert "The closest match is red, with" in text(response)
+    assert "at least 60.00% to name a photo" in text(response)
     (result,) = post(site, UNSURE, json=True).json["results"]
     assert result["sure"] is False
     assert result["predictions"][0]["label"] == "red"
