@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from support.groups import Groups, turn
 from support.models import ToyModel
 
 from app import create_app
@@ -15,21 +17,34 @@ from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: turn(item.location[0]))  # stable: within a turn, pytest-randomly's order stays
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(uploads=tmp_path / "uploads")
 
 
 @pytest.fixture
-def make_client(settings: Settings):
+def make_client(settings: Settings) -> Iterator[Any]:
     """Clients of a site with the toy model; keyword arguments are settings."""
+    engines = []
 
     def make(**changes: Any) -> FlaskClient:
         chosen = Settings(**{**vars(settings), **changes})
-        engine = LocalEngine(ToyModel(resize=chosen.resize), chosen.limits)
-        return create_app(engine, chosen, KeptResults(chosen.uploads, chosen.keep_hours, chosen.keep_mb)).test_client()
+        engines.append(LocalEngine(ToyModel(resize=chosen.resize), chosen.limits))
+        uploads = KeptResults(chosen.uploads, chosen.keep_hours, chosen.keep_mb)
+        return create_app(engines[-1], chosen, uploads).test_client()
 
-    return make
+    yield make
+    for engine in engines:
+        engine.close()
 
 
 @pytest.fixture

@@ -77,11 +77,7 @@ class ServeReplicas:
         return ServeReply(getattr(self._handle, method).remote(*args))
 
     def running(self) -> int:
-        # Without a cluster, as at the end, Serve would start one of its own to ask.
-        app = serve.status().applications.get(self._name) if ray.is_initialized() else None
-        deployment = app.deployments.get(MODEL) if app else None
-        states = deployment.replica_states.items() if deployment else ()
-        return sum(count for state, count in states if state == "RUNNING")
+        return running_replicas(self._name)
 
     def close(self) -> None:
         """Leave a cluster that was there before, with its replicas; end one that was started here."""
@@ -187,6 +183,15 @@ def gpus_for(replicas: int) -> float:
 def is_deployed(name: str) -> bool:
     app = serve.status().applications.get(name)
     return app is not None and app.status in ("DEPLOYING", "RUNNING", "UNHEALTHY")
+
+
+def running_replicas(name: str) -> int:
+    """Return how many replicas of an application run, 0 without a cluster."""
+    # Without a cluster, as at the end, Serve would start one of its own to ask.
+    app = serve.status().applications.get(name) if ray.is_initialized() else None
+    deployment = app.deployments.get(MODEL) if app else None
+    states = deployment.replica_states.items() if deployment else ()
+    return sum(count for state, count in states if state == "RUNNING")
 
 
 def deploy(application: serve.Application, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Wait for a condition, not for a time."""
+"""Wait for a condition instead of a time, and step the clock instead of waiting."""
 
 import time
 from collections.abc import Callable
@@ -10,3 +10,16 @@ def wait_until(condition: Callable[[], bool], within_s: float) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+class SteppedClock:
+    """`time.monotonic()`, and further by every step."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead_s
+
+    def step(self, seconds: float) -> None:
+        self._ahead_s += seconds

@@ -2,9 +2,8 @@
 
 from functools import cache
 
-import inflect
-
 from classifier.contract import Prediction
+from web.pages.inflection import inflect
 
 MAX_NAME = 255
 

@@ -5,16 +5,15 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 import yaml
 from serving import ROOT, running
-from support.models import HeldModel, ToyModel
-from support.needs import SHARED, needs_shared
+from support.models import HeldModel, Steering, ToyModel
 from support.pictures import picture
 from support.ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
 from support.waiting import wait_until
@@ -24,11 +23,11 @@ from classifier.cluster.remote_engine import SILENT_S, RemoteEngine, ReplicaLost
 from classifier.cluster.replica import failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
-from classifier.options import Limits, ModelOptions
+from classifier.options import Limits
 from classifier.serving.admission import Full, Throughput
 from web.settings import Settings
 
-pytestmark = rays_warnings
+pytestmark = [rays_warnings, pytest.mark.ray]
 
 SOON = 60
 ANSWER = Answer((), b"", 0.2, Stages(0.1, 0.0, 0.1, 1))
@@ -278,8 +277,8 @@ def test_what_a_replica_says_when_it_cannot_load_is_told_as_it_is():
 @needs_ray
 def test_without_a_cluster_looking_for_replicas_starts_none():
     code = (
-        "from classifier.cluster.ray_serve import ServeReplicas, ray; replicas = object.__new__(ServeReplicas); "
-        "replicas._name = 'classifier'; assert replicas.running() == 0; assert not ray.is_initialized()"
+        "from classifier.cluster.ray_serve import ray, running_replicas; "
+        "assert running_replicas('classifier') == 0; assert not ray.is_initialized()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=SOON)
 
@@ -323,41 +322,24 @@ def sent(site, photo):
 
 def ends_in_order(site, folder):
     """A site that is asked to end answers the photo that it holds: what it answered. Ray takes no signal from it."""
-    (folder / "hold").touch()
-    (folder / "batches").write_text("")
-    answers = []
+    steering, answers = Steering(folder), []
+    steering.hold()
     thread = threading.Thread(target=lambda: answers.append(sent(site, picture("lime"))))
     thread.start()
-    while not (folder / "batches").read_text():
-        time.sleep(0.01)
-    site.master.terminate()
-    time.sleep(0.5)
-    (folder / "hold").unlink()
+    wait_until(steering.batches, SOON)
+    with closing(HTTPConnection(site.host, site.port, timeout=SOON)) as watcher:
+        assert status(watcher) == 200  # and its connection is kept
+        site.master.terminate()
+        wait_until(lambda: status(watcher) == 503, SOON)
+    steering.go_on()
     thread.join(SOON)
     site.master.wait(SOON)
     return answers[0]
 
 
-@needs_ray
-@needs_shared
-@pytest.mark.tensorflow
-def test_a_real_model_answers_as_it_does_here():
-    from classifier.cluster.ray_serve import ServeReplicas, serve
-    from classifier.models import load
-    from classifier.serving.engine import LocalEngine
-
-    started_cluster()
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    loads = partial(load, ModelOptions(model="mobilenet_v2", weights=weights, labels=labels))
-    photos = [path.read_bytes() for path in sorted((SHARED / "photos").iterdir())[:8]]
-    here, there = LocalEngine(loads()), RemoteEngine(ServeReplicas(loads, replicas=(1, 1), name="real"))
-    try:
-        for expected, answer in zip(here.classify(photos), there.classify(photos), strict=True):
-            assert [p.index for p in answer.predictions] == [p.index for p in expected.predictions]
-            scores = [prediction.score for prediction in expected.predictions]
-            assert [prediction.score for prediction in answer.predictions] == pytest.approx(scores, abs=1e-5)
-            assert answer.preview == expected.preview
-        assert there.explain(lambda: photos[0], 0).heat.shape == (7, 7)
-    finally:
-        here.close()
-        serve.delete("real")
+def status(connection):
+    """What /readyz says: 503 once the site has been told to end."""
+    connection.request("GET", "/readyz")
+    response = connection.getresponse()
+    response.read()
+    return response.status

@@ -4,20 +4,27 @@ import csv
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 from support.pictures import encoded
 
 from classifier import cli
 from classifier.errors import DataError, StartupError
-from classifier.evaluation.evaluate import evaluate
-from classifier.models import folder
 from classifier.photos import decode, fit
 
 pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorflow():
+    """Import here what imports TensorFlow, so that collecting the tests does not."""
+    global keras, evaluate, folder
+    import keras
+
+    from classifier.evaluation.evaluate import evaluate
+    from classifier.models import folder
+
 
 CLASSES = ["blue", "green", "red"]
 SIZE = (8, 12)  # (height, width)
@@ -77,6 +84,8 @@ def seen(model, **parts):
 
 def agrees(metrics, paths):
     """The metrics are those that scikit-learn finds for these photos."""
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
+
     scores = np.stack([by_hand(path) for path in paths])
     labels = [CLASSES.index(path.parent.name) for path in paths]
     answers = scores.argmax(axis=1)

@@ -129,7 +129,7 @@ def test_nothing_is_traced_after_the_warm_up(labels_path):
 
     inputs = keras.Input((*SIZE, 3), dtype="uint8")
     outputs = keras.layers.GlobalAveragePooling2D()(Spy()(keras.ops.cast(inputs, "float32")))
-    ours = model.Model("spied", keras.Model(inputs, outputs), [Label("", "a")] * 3, is_random=False)
+    ours = model.Model("spied", keras.Model(inputs, outputs), [Label("", "a")] * 3, resize="crop")
     ours.warm_up()
     before = len(traced)
     for n in range(1, 20):

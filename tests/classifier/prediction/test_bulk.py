@@ -284,6 +284,7 @@ def test_without_ray_the_way_to_it_is_told(capsys, photos, tmp_path, monkeypatch
 
 
 @needs_ray
+@pytest.mark.ray
 @rays_warnings
 def test_ray_data_gives_the_same_rows_and_goes_on_too(run, photos, tmp_path):
     started_cluster()

@@ -19,7 +19,7 @@ from classifier.options import Limits
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 
-pytestmark = rays_warnings
+pytestmark = [rays_warnings, pytest.mark.ray]
 
 SOON = 30  # seconds; only a broken engine ever waits so long
 PHOTOS = [picture("red"), picture("lime"), picture("blue", format="JPEG"), encoded(textured((700, 500)), "WEBP")]

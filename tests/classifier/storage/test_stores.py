@@ -12,6 +12,7 @@ from serving import free_port, run_together
 from support.models import ToyModel
 from support.pictures import picture
 from support.sites import post
+from support.waiting import SteppedClock
 
 from app import create_app
 from classifier.errors import ResultNotFound, StartupError, Unavailable
@@ -290,16 +291,17 @@ def test_a_silent_store_is_given_up_soon_and_then_not_waited_for(silent, monkeyp
     assert time.monotonic() - started - first < 5
 
 
-def test_a_store_that_is_back_is_used_again(s3, s3_server, monkeypatch):
-    use_s3(monkeypatch, s3_server)
-    store = open_store(s3)
+def test_a_store_that_is_back_is_used_again(s3, monkeypatch):
+    fs, root = object_store.opened(s3)
+    clock = SteppedClock()
+    store = FileSystem(fs, root, clock)
     with monkeypatch.context() as patch:
-        patch.setattr(store._fs, "_pipe_file", broken_connection)
+        patch.setattr(fs, "_pipe_file", broken_connection)  # what fsspec has its file systems override
         with pytest.raises(OSError, match="reset"):
             store.write("a", b"x")
     with pytest.raises(OSError, match="a moment ago"):
         store.write("a", b"x")
-    monkeypatch.setattr(store, "_down_until", time.monotonic())  # a while later
+    clock.step(object_store.DOWN_S)
     store.write("a", b"x")
     assert store.read("a") == b"x"
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,16 +20,25 @@ from classifier.contract import Label
 from classifier.dataset import reading
 from classifier.dataset.split import split
 from classifier.errors import DataError, StartupError
-from classifier.models import folder, weights
 from classifier.photos import decode
 from classifier.photos.fit import to_pixels
-from classifier.training import fit, record, transfer
 from classifier.training.options import Options
-from classifier.training.train import train, train_network, with_recipe_defaults
-from classifier.training.transfer import backbone
 from web.settings import ROOT
 
 pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorflow():
+    """Import here what imports TensorFlow, so that collecting the tests does not."""
+    global keras, folder, weights, fit, record, transfer, backbone, train, train_network, with_recipe_defaults
+    import keras
+
+    from classifier.models import folder, weights
+    from classifier.training import fit, record, transfer
+    from classifier.training.train import train, train_network, with_recipe_defaults
+    from classifier.training.transfer import backbone
+
 
 COLOURS = ("blue", "green", "red")
 SIDE = 32
