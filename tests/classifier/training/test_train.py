@@ -418,14 +418,14 @@ def test_a_training_that_is_interrupted_at_once_leaves_the_older_model(data, old
     untouched(older, before)
 
 
-@pytest.mark.parametrize(("module", "at"), [(folder, "write_split"), (record, "write_examples")])
-def test_an_error_while_writing_leaves_the_older_model(data, older, monkeypatch, module, at):
+@pytest.mark.parametrize("at", ["models.folder.write_split", "training.record.write_examples"])
+def test_an_error_while_writing_leaves_the_older_model(data, older, monkeypatch, at):
     before = contents(older)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, at, full)
+    monkeypatch.setattr(f"classifier.{at}", full)
     with pytest.raises(StartupError, match="No space left"):
         train(data, older, Options(**{**TINY, "epochs": 1}))
     untouched(older, before)
