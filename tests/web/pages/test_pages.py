@@ -1,4 +1,4 @@
-"""The contract of the site: pages, JSON, results that stay and go, headers."""
+"""The site's contract: pages, JSON, results that stay and go, headers."""
 
 import base64
 import io
