@@ -1,12 +1,12 @@
-/* Makes the form better, which does everything without this, too. Answers are rendered by the server. */
+/* Improves the form, which also works without it. The server renders results. */
 
-const AT_ONCE = 2; // photos on their way
+const AT_ONCE = 2; // photos being uploaded
 const LARGE_BYTES = 500_000;
-const SENT_SIDE = 1024; // pixels, as the server keeps
+const SENT_SIDE = 1024; // pixels, as kept by the server
 const SHOWN_SIDE = 640;
 const QUALITY = 0.9;
 const LONGEST_WAIT_S = 60;
-const PATIENCE_S = 3; // for its picture
+const PICTURE_WAIT_S = 3;
 
 const form = document.querySelector("form.upload");
 const input = form.querySelector("#fileImage");
@@ -14,9 +14,9 @@ const camera = form.querySelector("#camera");
 const button = form.querySelector("[type=submit]");
 const chosen = form.querySelector(".chosen");
 const answers = document.querySelector("#answers");
-const said = document.querySelector("#said");
+const live = document.querySelector("#live");
 let address = location.pathname;
-let count = 0; // of answers
+let count = 0; // of results shown
 
 /* Choosing */
 
@@ -30,8 +30,8 @@ function choose(files) {
 function add(files) {
   choose([...input.files, ...files]);
   camera.value = "";
-  said.replaceChildren();
-  say(`Chosen: ${Array.from(input.files, (file) => file.name).join(", ")}`);
+  live.replaceChildren();
+  announce(`Chosen: ${Array.from(input.files, (file) => file.name).join(", ")}`);
 }
 
 function remove(file) {
@@ -75,7 +75,7 @@ let last = Promise.resolve();
 
 function prepared(file) {
   if (!known.has(file)) {
-    last = last.then(() => prepare(file)); // in turn: a decoded photo may take 200 MB
+    last = last.then(() => prepare(file)); // one at a time: a decoded photo may take 200 MB
     known.set(file, last);
   }
   return known.get(file);
@@ -100,15 +100,15 @@ function preview(bitmap, name) {
 }
 
 async function reduced(bitmap, file) {
-  const scale = enough(bitmap);
+  const scale = neededScale(bitmap);
   if (file.size <= LARGE_BYTES || file.type === "image/gif" || scale >= 1) return file;
   const canvas = drawn(bitmap, scale);
   const small = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
   return small && small.size < file.size ? small : file;
 }
 
-/* What the server keeps and its model looks at. */
-function enough({ width, height }) {
+/* The server and its model need no more. */
+function neededScale({ width, height }) {
   const shorter = Number(form.dataset.shorter ?? Infinity);
   return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
 }
@@ -132,7 +132,7 @@ async function send(event) {
   const photos = Array.from(input.files, pending);
   const queue = [...photos];
   choose([]);
-  said.replaceChildren();
+  live.replaceChildren();
   answers.replaceChildren(...photos.map((photo) => photo.card));
   answers.scrollIntoView();
   button.blur();
@@ -160,7 +160,7 @@ async function answer(photo) {
   let reply = await posted(photo, body);
   const wait = Number(reply.getResponseHeader("Retry-After"));
   if (reply.status === 503 && wait > 0 && wait <= LONGEST_WAIT_S) {
-    photo.state.textContent = `Many are waiting; this is sent again in ${wait} s.`;
+    photo.state.textContent = `The site is busy; trying again in ${wait} s.`;
     await seconds(wait);
     reply = await posted(photo, body);
   }
@@ -169,14 +169,14 @@ async function answer(photo) {
   else refuse(photo, reply);
 }
 
-/* XMLHttpRequest, as fetch tells no progress; status 0: not reached. */
+/* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
 function posted(photo, body) {
   const request = new XMLHttpRequest();
   const data = new FormData();
   data.append(input.name, body, photo.file.name);
   request.responseType = "document";
   request.upload.onprogress = ({ loaded, total }) => (photo.progress.value = loaded / total);
-  request.upload.onload = () => (photo.state.textContent = "Being looked at …");
+  request.upload.onload = () => (photo.state.textContent = "Classifying …");
   begin(photo);
   return new Promise((resolve) => {
     request.onloadend = () => resolve(request);
@@ -190,7 +190,7 @@ function begin({ card, state, progress, retry }) {
   card.querySelector(".alert")?.remove();
   card.querySelector(".filename").hidden = false;
   card.ariaBusy = "true";
-  state.textContent = "Being sent …";
+  state.textContent = "Uploading …";
   progress.value = 0;
   state.hidden = progress.hidden = false;
   retry.blur();
@@ -209,13 +209,13 @@ async function show({ file, card }, article, title) {
   heading.tabIndex = -1;
   giveOwnIds(article);
   const picture = article.querySelector("img").decode().catch(() => {});
-  await Promise.race([picture, seconds(PATIENCE_S)]);
+  await Promise.race([picture, seconds(PICTURE_WAIT_S)]);
   card.replaceWith(article);
-  say(alone ? heading.textContent : `${file.name}: ${heading.textContent}`);
+  announce(alone ? heading.textContent : `${file.name}: ${heading.textContent}`);
   if (alone) goTo(article.querySelector('a[href*="/results/"]'), title);
 }
 
-/* Two answers may use the same ids. */
+/* Two results may use the same ids. */
 function giveOwnIds(article) {
   count += 1;
   for (const name of ["id", "for", "list", "aria-labelledby", "aria-describedby"]) {
@@ -226,19 +226,19 @@ function giveOwnIds(article) {
 }
 
 function refuse({ card, state, progress, retry }, { status, response }) {
-  const told = response?.querySelector(".alert-danger");
-  card.querySelector(".filename").hidden = Boolean(told); // the server names it
+  const problem = response?.querySelector(".alert-danger");
+  card.querySelector(".filename").hidden = Boolean(problem); // the server names the file
   card.ariaBusy = "false";
   state.hidden = progress.hidden = true;
-  retry.hidden = Boolean(told) && ![429, 503].includes(status);
-  retry.before(told ? document.importNode(told, true) : copyOf("unreached"));
+  retry.hidden = Boolean(problem) && ![429, 503].includes(status);
+  retry.before(problem ? document.importNode(problem, true) : copyOf("unreached"));
 }
 
-function say(text) {
-  said.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
+function announce(text) {
+  live.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
 }
 
-/* Unless the visitor is elsewhere by now. */
+/* Unless the visitor has moved it. */
 function moveFocus() {
   const next = answers.querySelector("h2") ?? answers.querySelector(".retry:not([hidden])") ?? input;
   if (document.activeElement === document.body) next.focus({ preventScroll: true });
@@ -263,7 +263,7 @@ function toggleHeat(event) {
   card.querySelector(".heat")?.remove();
   if (shown === link) return;
   link.ariaCurrent = "true";
-  const heat = { className: "heat", alt: "Marked: where the model saw this", src: link.dataset.heat };
+  const heat = { className: "heat", alt: "Heat map: where the model saw this", src: link.dataset.heat };
   card.querySelector(".picture").append(Object.assign(new Image(), heat));
 }
 
@@ -300,8 +300,8 @@ input.addEventListener("change", showChosen);
 form.addEventListener("submit", send);
 answers.addEventListener("click", toggleHeat);
 answers.addEventListener("click", copyLink);
-// Not reload(), which would send the form again that made the page.
+// Not reload(), which would submit the form again.
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 
-input.required = true; // photos taken move here
+input.required = true; // photos from the camera move here
 showChosen();

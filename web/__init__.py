@@ -1,1 +1,6 @@
-"""The HTTP face: pages/ for people, api/ for programs, ops/ for operators. Knows Flask, never Keras."""
+"""The HTTP side: pages/ for people, api/ for programs, ops/ for operators. It uses Flask and never Keras."""
+
+from importlib.metadata import version
+
+TITLE = "What is in this photo?"
+RELEASE = version("image-classifier-site")

@@ -1,7 +1,7 @@
-"""Read a refused upload to its end, so that the sender gets to read the refusal.
+"""The handling that every request and response shares: uploads in memory, refused uploads, compression, headers.
 
-A server that answers and closes while a browser or proxy is still sending shows as "connection reset" or
-as nginx' 502. So what the app left unread is read and dropped, within bounds, before the answer goes out.
+A server that responds and closes while a browser or proxy is still sending shows as "connection reset" or
+as a 502 from nginx. So the rest of a refused upload is read and dropped, within bounds, before the response goes out.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from io import BytesIO
 from threading import Timer
 from typing import IO, TYPE_CHECKING, Any
 
-from flask import Request, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
@@ -24,7 +24,7 @@ CHUNK = 2**20
 
 
 class Body:
-    """The server's stream; whatever it raises is the sender's doing and becomes a 400."""
+    """The server's stream of the request body. Its errors are the sender's fault and become a 400."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -32,14 +32,14 @@ class Body:
     def read(self, size: int = -1) -> bytes:
         try:
             return self._stream.read(size)
-        except Exception as exc:  # servers have errors of their own for bad chunks, stalls and broken connections
+        except Exception as exc:  # servers have their own errors for bad chunks, stalls and broken connections
             raise ClientDisconnected from exc
 
 
 class DrainUploads:
-    """WSGI middleware: drops what `app` leaves unread, at most `max_bytes` of it and for `max_s` seconds.
+    """WSGI middleware that reads and drops the rest of a body, at most `max_bytes` and for at most `max_s` seconds.
 
-    Under gunicorn, a sender that stalls for `max_s` while the app reads is given up, too.
+    Under gunicorn, a sender that stalls for `max_s` while the app reads also loses its connection.
     """
 
     def __init__(self, app: "WSGIApplication", max_bytes: int = 2**28, max_s: float = 10) -> None:
@@ -52,16 +52,16 @@ class DrainUploads:
         before = connection.gettimeout() if connection else None
         if connection:
             connection.settimeout(self._max_s)
-        # One stream, ending where the body ends, that the app and the drain after it share.
+        # The app and the drain after it share one stream, which ends where the body ends.
         environ["wsgi.input"] = Body(environ["wsgi.input"])
         body = environ["wsgi.input"] = get_input_stream(environ)
         environ["wsgi.input_terminated"] = True
-        answer = self._app(environ, start_response)
+        response = self._app(environ, start_response)
         with suppress(ClientDisconnected):
             self._drain(body, connection)
         if connection:
             connection.settimeout(before)
-        return answer
+        return response
 
     def _drain(self, body: IO[bytes], connection: socket.socket | None) -> None:
         if not body.read(1):
@@ -77,8 +77,8 @@ class DrainUploads:
 
 
 def stop_reading(connection: socket.socket | None) -> None:
-    """End a read that another thread is blocked in; what we send still goes out."""
-    with suppress(OSError):  # the sender may be gone already
+    """End a read that another thread is blocked in. The connection can still send."""
+    with suppress(OSError):  # the sender may have closed it already
         if connection:
             connection.shutdown(socket.SHUT_RD)
 
@@ -87,7 +87,7 @@ TEXT = ("text/css", "text/javascript", "application/javascript", "image/svg+xml"
 
 
 def compressed(response: Response) -> Response:
-    """The response to a request for a static file, as gzip where it is text and the client takes that."""
+    """Return the response, compressed with gzip if it is a static text file and the client accepts gzip."""
     if not (request.endpoint or "").endswith("static") or response.mimetype not in TEXT:
         return response
     response.vary.add("Accept-Encoding")
@@ -101,19 +101,19 @@ def compressed(response: Response) -> Response:
 
 @lru_cache(maxsize=32)
 def gzipped(data: bytes) -> bytes:
-    """Each file is compressed once; there are few."""
+    """Return `data` compressed. The cache compresses each static file once."""
     return gzip.compress(data, mtime=0)
 
 
 class InMemoryRequest(Request):
-    """A request whose files stay in memory, which `MAX_UPLOAD_MB` bounds: only `KeptResults` writes to disk."""
+    """A request whose files stay in memory, bounded by `MAX_UPLOAD_MB`: only `KeptResults` writes to disk."""
 
     def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
         return BytesIO()
 
 
 SECURITY_HEADERS = {
-    # data: is for Bootstrap's small icons and for the preview of a picture that is not kept.
+    # data: is for Bootstrap's small icons and for pictures that are not kept.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -125,3 +125,12 @@ def with_common_headers(response: Response) -> Response:
     response.headers.update(SECURITY_HEADERS)
     response.vary.add("Accept")
     return response
+
+
+def add_middleware(app: Flask, max_upload_mb: int) -> None:
+    """Bound and drain the bodies of all requests to `app`, and complete all its responses."""
+    app.request_class = InMemoryRequest
+    app.config["MAX_CONTENT_LENGTH"] = max_upload_mb * 2**20
+    app.wsgi_app = DrainUploads(app.wsgi_app)  # type: ignore[method-assign]
+    app.after_request(with_common_headers)
+    app.after_request(compressed)

@@ -32,19 +32,19 @@ class Turns:
         self._clock = clock
         self._changed = threading.Condition()
         self._taken_at: float | None = None
-        self._are_photos_here = False
+        self.are_photos_here = False
         self._last_photos = -math.inf  # when the latest batch ended
         self._batch_s = 0.0  # how long it took
         self._explanation_s = math.inf  # the shortest, since the first one also builds its graph
-        self._paid_until = -math.inf  # for explanations in turns beside photos
+        self._owed, self._owed_at = 0.0, 0.0  # pauses, and when they were counted
 
     @contextmanager
     def photos(self) -> Iterator[None]:
         """Hold the device for a batch of photos."""
         with self._changed:
-            self._are_photos_here = True
+            self.are_photos_here = True
             self._changed.wait_for(lambda: self._taken_at is None)
-            self._are_photos_here, self._taken_at = False, self._clock()
+            self.are_photos_here, self._taken_at = False, self._clock()
         try:
             yield
         finally:
@@ -54,11 +54,11 @@ class Turns:
     def explanation(self, deadline: float) -> Iterator[None]:
         """Hold the device for one explanation. Raises Expired if its turn does not come before `deadline`."""
         with self._changed:
-            while not self._is_explanations_turn():
-                if self._clock() > deadline:
-                    raise Expired
+            while self._clock() <= deadline and not self._is_explanations_turn():
                 self._changed.wait(LOOK_AGAIN_S)
-            self._pay()
+            if self._clock() > deadline:
+                raise Expired
+            self._owe_a_pause()
             self._taken_at = self._clock()
         try:
             yield
@@ -78,16 +78,21 @@ class Turns:
             return seconds, self._clock()
 
     def _is_explanations_turn(self) -> bool:
-        if self._taken_at is not None or self._are_photos_here or self._are_photos_coming():
+        if self._taken_at is not None or self.are_photos_here or self._are_photos_coming():
             return False
-        return self._is_quiet() or self._clock() >= self._paid_until - (BURST - 1) * self._pause_s()
+        return self._is_quiet() or self._pauses_owed() <= BURST - 1
 
     def _is_quiet(self) -> bool:
         return self._clock() > self._last_photos + self._pause_s()
 
-    def _pay(self) -> None:
+    def _pauses_owed(self) -> float:
+        """Return how many pauses the explanations that ran beside photos have not kept yet."""
+        pause_s = self._pause_s()
+        return max(0.0, self._owed - (self._clock() - self._owed_at) / pause_s) if pause_s else 0.0
+
+    def _owe_a_pause(self) -> None:
         if not self._is_quiet():
-            self._paid_until = max(self._clock(), self._paid_until) + self._pause_s()
+            self._owed, self._owed_at = self._pauses_owed() + 1, self._clock()
 
     def _pause_s(self) -> float:
         explanation_s = self._explanation_s if math.isfinite(self._explanation_s) else 0.0

@@ -1,4 +1,4 @@
-"""The simulation agrees with what theory knows exactly, with what was measured, and with what docs/scaling.md says."""
+"""The simulation agrees with queueing theory, with the measurements and with docs/scaling.md."""
 
 from math import factorial
 
@@ -14,7 +14,7 @@ def one_by_one(seconds):
 
 
 def erlang_c(load, servers):
-    """The probability to wait at `servers` that are offered `load` (M/M/c)."""
+    """Return the probability of waiting at `servers` under an offered `load` (M/M/c)."""
     all_busy = load**servers / factorial(servers) * servers / (servers - load)
     return all_busy / (sum(load**k / factorial(k) for k in range(servers)) + all_busy)
 

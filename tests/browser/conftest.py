@@ -1,4 +1,4 @@
-"""A site in this process, and pages of it in Chromium."""
+"""A site in this process, and its pages in Chromium."""
 
 import pytest
 from playwright.sync_api import Page
@@ -8,7 +8,7 @@ from support.sites import SpyingEngine, served
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """An address, and the engine that answers there."""
+    """The address of a site, and its engine."""
     engine = SpyingEngine()
     with served(engine, tmp_path_factory.mktemp("uploads"), keep_hours=1) as url:
         yield url, engine
@@ -23,7 +23,7 @@ def engine(site):
 
 @pytest.fixture
 def open_page(site, engine, browser):
-    """Opens the page with the options of a browser context; in the end nothing may have been complained about."""
+    """Open the page with the options of a browser context; fail at the end if the console has reported anything."""
     contexts, complaints = [], []
 
     def complain(message):

@@ -1,4 +1,4 @@
-"""axe-core finds nothing that keeps people out, in any state of the page, light and dark."""
+"""axe-core finds no barrier in any state of the page, light or dark."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -34,7 +34,7 @@ def scheme(request):
 
 @pytest.fixture
 def visit(browser, scheme, settings, tmp_path):
-    """Opens a page of a running site; keyword arguments are settings."""
+    """Open a page of a running site; keyword arguments are settings."""
 
     def start(model=None, **changes):
         chosen = settings.model_copy(update=changes)
@@ -90,7 +90,7 @@ def test_a_result_and_why_and_what_was_said_of_it(visit, tmp_path):
     page.locator(".feedback button[value=no]").click()
     page.wait_for_selector("text=Thank you")
     check(page)
-    page.click("text=Delete photo and answer")
+    page.click("text=Delete photo and result")
     page.wait_for_selector("text=were deleted")
     check(page)
 

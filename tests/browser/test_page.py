@@ -1,4 +1,4 @@
-"""What static/site.js makes of the form, in Chromium, with the toy model behind it."""
+"""The form with static/site.js, in Chromium, in front of the toy model."""
 
 import re
 from io import BytesIO
@@ -43,7 +43,7 @@ def page(open_page):
 
 
 def photograph(size: tuple[int, int] = (2400, 1600)) -> Image.Image:
-    """Textured, and with noise, so that its JPEG is as large as a camera's."""
+    """Return a photo with texture and noise, so that its JPEG is as large as a camera's."""
     noise = Image.effect_noise(size, 60)
     return Image.blend(textured(size), Image.merge("RGB", [noise] * 3), 0.3)
 
@@ -92,7 +92,7 @@ def test_dropped_and_pasted_photos_join_the_chosen_ones_and_can_be_removed(page,
     expect(page.locator("body.dropping")).to_have_count(0)
     dispatch(page, "paste", *colours("blue"))
     expect(page.locator(".chosen .filename")).to_have_text(["red.png", "lime.png", "blue.png"])
-    expect(page.locator("#said")).to_contain_text("blue.png")
+    expect(page.locator("#live")).to_contain_text("blue.png")
     page.get_by_role("button", name="Remove red.png").press("Enter")
     predict(page)
     wait_for_all(page)
@@ -112,7 +112,7 @@ def test_answers_stand_in_the_order_of_choice_and_are_all_told(page):
     answer(page, *colours(*names))
     expect(page.locator(f"{RESULT} .filename")).to_have_text([f"{name}.png" for name in names])
     expect(page).to_have_url(re.compile("/$"))
-    said = page.locator("#said").inner_text()
+    said = page.locator("#live").inner_text()
     assert "red.png: The image you uploaded is a red fox" in said
     assert said.count("The image you uploaded is") == 5
 
@@ -121,7 +121,7 @@ def test_two_answers_are_asked_for_at_a_time(page, engine):
     engine.open.clear()
     choose(page, *colours("blue", "red", "lime"))
     predict(page)
-    page.wait_for_function("() => document.body.innerText.match(/Being looked at/g)?.length === 2")
+    page.wait_for_function("() => document.body.innerText.match(/Classifying/g)?.length === 2")
     expect(page.locator(".pending .state").last).to_contain_text("Waiting")
     engine.open.set()
     wait_for_all(page)
@@ -153,7 +153,7 @@ def test_while_it_is_asked_for_a_photo_has_its_card_with_its_progress(page, engi
     engine.open.clear()
     choose(page, *colours("red", "lime"))
     predict(page)
-    page.wait_for_selector("text=Being looked at")
+    page.wait_for_selector("text=Classifying")
     card = page.locator("article.pending[aria-busy=true]").first
     expect(card.get_by_role("progressbar", name="Sent")).to_be_visible()
     expect(card.get_by_role("progressbar", name="Sent")).to_have_js_property("value", 1)
@@ -170,7 +170,7 @@ def test_nothing_moves_when_the_answer_comes(open_page, engine, width):
     engine.open.clear()
     choose(page, *colours("red", "lime"))
     predict(page)
-    page.wait_for_selector("text=Being looked at")
+    page.wait_for_selector("text=Classifying")
     before = page.locator("form.upload").evaluate(PLACE)
     engine.open.set()
     wait_for_all(page)
@@ -261,7 +261,7 @@ def ask_a_busy_site(page: Page, engine: SpyingEngine, refusals: int) -> None:
     engine.refusals = refusals
     choose(page, *colours("red"))
     predict(page)
-    page.wait_for_selector("text=sent again in 2 s")
+    page.wait_for_selector("text=trying again in 2 s")
     page.clock.run_for(2000)
     wait_for_all(page)
 
@@ -371,7 +371,7 @@ def test_why_is_laid_over_the_picture_and_taken_away_again(page):
 
 
 def test_who_asked_too_often_can_try_again_later(page):
-    told = "<p class='alert alert-danger' role='alert'>You have asked more often than this site allows.</p>"
+    told = "<p class='alert alert-danger' role='alert'>You have sent more requests than this site allows.</p>"
     page.route("**/", lambda route: route.fulfill(status=429, content_type="text/html", body=told))
     choose(page, *colours("red"))
     predict(page)

@@ -1,4 +1,4 @@
-"""What can be done with an answer, in a browser, with and without JavaScript: example, why, feedback, link, delete."""
+"""Everything a visitor can do with a result, with and without JavaScript: example, heat map, feedback, link, delete."""
 
 import re
 
@@ -50,7 +50,7 @@ def test_the_link_leads_to_the_same_answer_and_delete_ends_it(answered):
     expect(answered).to_have_url(re.compile("/results/[0-9a-f]{32}$"))
     kept = answered.url
     expect(answered.locator("article h2")).to_contain_text("Egyptian cat")
-    answered.click("text=Delete photo and answer")
+    answered.click("text=Delete photo and result")
     expect(answered.locator("[role=status]")).to_contain_text("were deleted")
     assert answered.goto(kept).status == 404
 

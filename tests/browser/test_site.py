@@ -1,4 +1,4 @@
-"""The real thing: gunicorn as `make run` starts it, asked by curl and by Chromium."""
+"""The real site: gunicorn as `make run` starts it, used by curl and by Chromium."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def uploads(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(log, uploads):
-    """The site with real MobileNetV2 weights where they are, else with random ones."""
+    """The site with the real weights of MobileNetV2 if they are here, otherwise with random ones."""
     environ = {"CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_UPLOADS": str(uploads), "CLASSIFIER_WEIGHTS": "random"}
     if SHARED.is_dir():
         environ["CLASSIFIER_WEIGHTS"] = str(SHARED / "mobilenet_v2.weights.h5")
@@ -105,7 +105,7 @@ def test_a_browser_uploads_keeps_and_deletes(site, browser, photo, uploads, scri
         expect(page).to_have_url(re.compile("/results/[0-9a-f]{32}$"))
         expect(page.locator("progress")).to_have_count(5)
         kept = page.url
-        page.click("text=Delete photo and answer")
+        page.click("text=Delete photo and result")
         expect(page.locator("[role=status]")).to_contain_text("were deleted")
         assert page.goto(kept).status == 404
         expect(page.locator("[role=alert]")).to_contain_text("is not here")
@@ -134,7 +134,7 @@ def test_the_form_works_by_keyboard(site, browser, photo):
         for _ in range(4):
             page.keyboard.press("Tab")
             focused.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
-        assert focused == ["Skip to the content", "What is in this photo?", "fileImage", "Predict"]
+        assert focused == ["Skip to main content", "What is in this photo?", "fileImage", "Predict"]
         page.keyboard.press("Enter")
         page.wait_for_selector("progress")
 
@@ -199,7 +199,7 @@ for environ in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory):
-    """An environment that could start, but for what is wrong in a configuration."""
+    """An environment in which the site starts, to be combined with a bad configuration."""
     labels = tmp_path_factory.mktemp("labels") / "labels.json"
     labels.write_text(json.dumps({str(i): ["", f"class {i}"] for i in range(10)}))
     return {**os.environ, "CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_LABELS": str(labels)}
@@ -207,7 +207,7 @@ def configured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def endings(configured):
-    """What `wsgi` writes for each of the bad configurations, and the exit code that it asks for."""
+    """The output and the exit code of `wsgi` for each bad configuration."""
     environs = json.dumps([environ for environ, _ in BAD_CONFIGURATIONS.values()])
     command = [gunicorn("")[0], "-c", STARTS, environs]
     result = subprocess.run(command, cwd=ROOT, env=configured, capture_output=True, text=True, timeout=120, check=True)

@@ -19,7 +19,7 @@ HEAVY = ["tensorflow", "keras", "jax", "torch", "sklearn", "matplotlib"]
 
 
 def called(capsys, *arguments):
-    """(exit code, stdout, stderr) of a command."""
+    """Return (exit code, stdout, stderr) of a command."""
     code = main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know of this site: what an image is. It runs this file, see `test_clients.py`."""
+"""Images for schemathesis, which cannot generate them. It loads this file; see `test_clients.py`."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Clients that exist, pointed at a running site, at its root and below a prefix."""
+"""Existing clients, pointed at a running site, at its root and below a prefix."""
 
 import base64
 import os
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
+from support.environ import PYTHONPATH
 from support.models import COLOURS, ToyModel
 from support.pictures import picture
 from support.sites import listening
@@ -32,7 +33,7 @@ EXAMPLES = re.findall(r"```(sh|python)\n(.*?)```", DOCUMENT, re.S)
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Host and port of a site that is there twice, at / and at /vision/."""
+    """The host and port of a site that is served twice, at / and at /vision/."""
     folder = tmp_path_factory.mktemp("uploads")
     engine = LocalEngine(ToyModel())
     app = create_app(engine, Settings(uploads=folder), KeptResults(folder))
@@ -176,7 +177,7 @@ def test_schemathesis_finds_no_violation(address, tmp_path, prefix, accept, phas
     done = subprocess.run(
         [*command, "run", f"http://{address}{prefix}/openapi.json", *options, "-H", f"Accept: {accept}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env={**os.environ, **PYTHONPATH},
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,4 +1,4 @@
-"""What deploy/ says, run: nginx with its configuration, gunicorn on systemd's socket, at / and under /vision/."""
+"""The configuration in deploy/, executed: nginx, and gunicorn on systemd's socket, at / and under /vision/."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from contextlib import closing
 from http.client import HTTPConnection
 
@@ -15,12 +14,13 @@ import pytest
 from playwright.sync_api import expect
 from proxied import FOLDERS, HOST, NGINX, Gunicorn, nginx, rendered
 from serving import ROOT, multipart
+from support.environ import PYTHONPATH
 from support.needs import needs_chromium
 from support.pictures import picture
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not NGINX, reason="no nginx here (apt-get install nginx-light)")
 
-PYTHONPATH = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
 PREFIXES = pytest.mark.parametrize("prefix", ["", "/vision"], ids=["at /", "under /vision/"])
 FORMATS = pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*", "application/problem+json"])
 LIMIT = 20 * 2**20
@@ -28,14 +28,14 @@ LOADS_S = 4
 
 
 class Deployed:
-    """nginx and the site behind it."""
+    """nginx, and the site behind it."""
 
     def __init__(self, port, site, folder):
         self.port, self.site, self.folder = port, site, folder
         self.url = f"http://{HOST}:{port}"
 
     def ask(self, method, path, body=None, headers=None, source=None):
-        """The status, the headers and the text of an answer."""
+        """Return the status, headers and text of a response."""
         connection = HTTPConnection(HOST, self.port, timeout=60, source_address=source and (source, 0))
         with closing(connection):
             connection.request(method, path, body, headers or {})
@@ -62,13 +62,13 @@ def deployed(tmp_path_factory):
 
 @pytest.fixture
 def down(tmp_path):
-    """nginx before a site that is not there."""
+    """nginx in front of a site that is not running."""
     with nginx(tmp_path / "nginx", tmp_path / "no.sock") as port:
         yield Deployed(port, None, tmp_path)
 
 
 def told(answer, accept):
-    """The sentence of nginx' own refusal, from JSON or from its page."""
+    """Return the message of nginx's own refusal, from JSON or from its page."""
     status, headers, text = answer
     assert headers["X-Request-ID"]
     if "json" in accept:
@@ -168,7 +168,7 @@ def test_the_metrics_are_not_open_to_the_world(deployed):
     for path in ("/metrics", "/vision/metrics"):
         status, _, text = deployed.ask("GET", path, headers={"Accept": "application/json"}, source="127.0.0.2")
         assert status == 403
-        assert "not open to you" in text
+        assert "have access to this page" in text
 
 
 @FORMATS
@@ -222,7 +222,7 @@ def test_too_many_from_one_address_are_refused_and_others_are_not(down):
     assert statuses.count(429) > 5
     answer = down.ask("POST", "/", headers={"Accept": "application/json"}, source="127.0.0.3")
     if answer[0] == 429:
-        assert "more requests than one visitor" in told(answer, "application/json")
+        assert "more requests than one visitor may" in told(answer, "application/json")
     assert down.ask("POST", "/", source="127.0.0.4")[0] == 502
 
 
@@ -239,7 +239,7 @@ def test_while_the_site_loads_readiness_is_refused_and_visitors_wait(tmp_path):
 
 
 def test_slow_senders_hold_no_thread_of_the_site(deployed):
-    """400 uploads that never come to an end, more than the site has threads, from 20 addresses."""
+    """400 uploads that never end, more than the site has threads, from 20 addresses."""
     body, headers = multipart("fileImage", picture("lime"))
     head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nContent-Type: {headers['Content-Type']}\r\n\r\n"
     slow = []
@@ -270,7 +270,7 @@ def test_a_browser_uses_the_site_under_the_prefix(deployed, browser, tmp_path):
         page.click("text=Link to this result")
         expect(page).to_have_url(re.compile("/vision/results/[0-9a-f]{32}$"))
         expect(page.locator(".picture img").first).to_have_js_property("naturalWidth", 320)
-        page.click("text=Delete photo and answer")
+        page.click("text=Delete photo and result")
         expect(page.locator("[role=status]")).to_contain_text("were deleted")
         page.click("text=What is in this photo?")
         expect(page).to_have_url(f"{deployed.url}/vision/")
@@ -278,7 +278,7 @@ def test_a_browser_uses_the_site_under_the_prefix(deployed, browser, tmp_path):
 
 
 class Load:
-    """Clients that ask one after the other until told to stop; `failures` has what was not a right answer."""
+    """Clients that send one request after the other until they are stopped; `failures` lists the wrong answers."""
 
     def __init__(self, deployed, clients=6):
         self.deployed, self.answers, self.failures = deployed, 0, []
@@ -297,11 +297,9 @@ class Load:
             thread.join(60)
 
     def wait_for(self, more):
-        """Until `more` requests were answered."""
-        goal, deadline = self.answers + more, time.monotonic() + 60
-        while self.answers < goal and not self.failures:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        """Wait until `more` requests have been answered."""
+        goal = self.answers + more
+        wait_until(lambda: self.answers >= goal or self.failures, 60)
 
     def _client(self, number):
         body, headers = multipart("fileImage", picture("lime"))

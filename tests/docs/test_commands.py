@@ -56,7 +56,7 @@ def name(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """What the documents' commands work on: photos, folders of classes, a saved model with its labels."""
+    """The inputs of the documents' commands: photos, folders of classes, a saved model with its labels."""
     folder = tmp_path_factory.mktemp("inputs")
     random = np.random.default_rng(0)
     shutil.copy(ROOT / "static" / "examples" / "balloon.jpg", folder / "photo.jpg")

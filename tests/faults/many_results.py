@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from serving import ROOT, running
+from serving import running
+from support.environ import PYTHONPATH
 
 RESULTS = 100_000
 SLOWER_S = 2
@@ -24,7 +25,7 @@ def keep(folder: Path) -> None:
 
 
 def started_in_s(uploads: Path) -> float:
-    environ = {"CLASSIFIER_UPLOADS": str(uploads), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environ = {"CLASSIFIER_UPLOADS": str(uploads), **PYTHONPATH}
     with running(environ, app="support.toy_deployed:app") as site:
         return site.started_in_s
 

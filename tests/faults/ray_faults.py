@@ -1,4 +1,4 @@
-"""Kill a replica, then a whole Ray node, under a site that is asked all the time; then give the node back.
+"""Kill a replica, then a whole Ray node, under a site with constant load; then return the node.
 
     python tests/faults/ray_faults.py [--clients 16] [--steady 8]
 
@@ -31,7 +31,7 @@ BACK_S = 120
 
 
 class Load:
-    """Clients that ask all the time and note when what came back."""
+    """Clients that send requests all the time and record each outcome with its time."""
 
     def __init__(self, site: Site, clients: int) -> None:
         self._site = site
@@ -43,7 +43,7 @@ class Load:
             thread.start()
 
     def rate(self, seconds: float) -> float:
-        """Photos answered a second, in the time that comes."""
+        """Return the photos answered per second over the coming `seconds`."""
         before = len(self.outcomes)
         time.sleep(seconds)
         return (len(self.outcomes) - before) / seconds
@@ -121,7 +121,7 @@ def main() -> int:
 
 
 def wait_for_replicas(gone: list[int]) -> None:
-    """Until two replicas run that are not among those, and have loaded the model."""
+    """Wait until two other replicas run and have loaded the model."""
     deadline = time.monotonic() + BACK_S
     while len(pids := set(replicas_of(ours.APP)) - set(gone)) < 2 or not all(has_model(pid) for pid in pids):
         if time.monotonic() > deadline:

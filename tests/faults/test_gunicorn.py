@@ -1,4 +1,4 @@
-"""Gunicorn with a toy model under poison, disconnects and signals: what is accepted and healthy is answered right."""
+"""Gunicorn with a toy model under poisoned photos, disconnects and signals: healthy photos are answered correctly."""
 
 import random
 import signal
@@ -10,7 +10,8 @@ from http.client import HTTPConnection, HTTPException
 from itertools import count
 
 import pytest
-from serving import ROOT, multipart, run_together, running
+from serving import multipart, run_together, running
+from support.environ import PYTHONPATH
 from support.models import COLOURS
 from support.pictures import picture
 
@@ -19,12 +20,12 @@ PHOTOS = {colour: picture(colour) for colour in (*COLOURS, "black", "white")}
 
 @pytest.fixture
 def site():
-    with running({"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}, app="support.toy_site:app") as site:
+    with running(PYTHONPATH, app="support.toy_site:app") as site:
         yield site
 
 
 def ask(site, colour):
-    """Send a photo; the status and the page, or None when the connection broke."""
+    """Send a photo; return the status and the page, or None if the connection broke."""
     connection = HTTPConnection(site.host, site.port, timeout=30)
     try:
         connection.request("POST", "/", *multipart("fileImage", PHOTOS[colour]))
@@ -37,7 +38,7 @@ def ask(site, colour):
 
 
 def disconnect(site):
-    """Promise a large upload, send a little of it and leave."""
+    """Announce a large upload, send a little of it and disconnect."""
     with socket.create_connection((site.host, site.port)) as connection:
         connection.sendall(
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"

@@ -1,4 +1,4 @@
-"""Faults around a running site: what it does then, and that it comes back. docs/operations.md has the table."""
+"""Faults around a running site: its reaction, and its recovery. docs/operations.md has the table."""
 
 import fcntl
 import json
@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from proxied import NGINX, Gunicorn, nginx
 from serving import ROOT, children, multipart, run_together
+from support.environ import PYTHONPATH
 from support.models import ToyModel
 from support.pictures import picture
 from support.sites import post
+from support.waiting import wait_until
 
 from app import create_app
 from classifier.serving.engine import LocalEngine
@@ -28,10 +30,11 @@ from classifier.storage.kept import KeptResults
 TOY = "support.toy_deployed:app"
 JSON = {"Accept": "application/json"}
 NOT_KEPT = "could not be kept"
+SOON = 20  # seconds; only a broken site ever takes so long
 
 
 def permitted(*flags):
-    """Whether namespaces can be had here; mounts made in one are seen by nobody else and end with it."""
+    """Return whether namespaces are permitted here; mounts in one are invisible outside and end with it."""
     unshare = shutil.which("unshare")
     return bool(unshare) and subprocess.run([unshare, *flags, "true"], capture_output=True).returncode == 0
 
@@ -40,20 +43,20 @@ needs_mounts = pytest.mark.skipif(not permitted("--mount"), reason="no mounts in
 
 
 def mounted(folder, options):
-    """A command line that runs another one with a small disk of its own at `folder`, which is made."""
+    """Return a command prefix that runs another command with its own small disk at `folder`, which is created."""
     folder.mkdir(parents=True, exist_ok=True)
     return ["unshare", "--mount", "bash", "-c", f'mount -t tmpfs -o {options} tmpfs {folder} && exec "$@"', "bash"]
 
 
 class Site(Gunicorn):
-    """The toy site on its socket, asked without a proxy."""
+    """The toy site on its socket, without a proxy."""
 
     def ask(self, method="GET", path="/", body=None, headers=None):
         with closing(self.connection()) as connection:
             return exchange(connection, method, path, body, headers)
 
     def classify(self, colour="lime"):
-        """The status and the JSON of an answer to a photo."""
+        """Return the status and the JSON of the response to a photo."""
         body, headers = multipart("fileImage", picture(colour))
         status, text = self.ask("POST", "/", body, {**headers, **JSON})
         return status, json.loads(text)
@@ -73,7 +76,7 @@ class Site(Gunicorn):
         return next(iter(children(self.master.pid)), 0)
 
     def inside(self, path):
-        """A path as the site sees it, its own mounts included."""
+        """Return a path as the site sees it, including its own mounts."""
         return Path(f"/proc/{self.worker}/root{path}")
 
 
@@ -94,7 +97,7 @@ def exchange(connection, method, path, body=None, headers=None):
 
 @contextmanager
 def running(folder, wrapper=(), **environ):
-    chosen = {"CLASSIFIER_UPLOADS": str(folder / "uploads"), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **environ}
+    chosen = {"CLASSIFIER_UPLOADS": str(folder / "uploads"), **PYTHONPATH, **environ}
     with closing(Site(folder, chosen, TOY, wrapper)) as site:
         site.start()
         assert site.ask()[0] == 200
@@ -195,7 +198,7 @@ def test_descriptors_that_run_out_cost_only_whom_they_are_out_for(tmp_path):
         first = site.worker
         idle = [connected(site.path) for _ in range(300)]
         try:
-            wait_until(lambda: descriptors(first) > 64)  # as many as are taken have been
+            wait_until(lambda: descriptors(first) > 64, SOON)  # as many as are taken have been
             time_to_notice = site.connection()
             time_to_notice.request("GET", "/healthz")
         finally:
@@ -209,13 +212,6 @@ def test_descriptors_that_run_out_cost_only_whom_they_are_out_for(tmp_path):
 
 def descriptors(pid):
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def wait_until(is_so, within_s=20):
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("redirection", ["1>&- 2>&-", "2>/dev/full"])
@@ -234,7 +230,7 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
 
 
 def waiting_in(pipe):
-    """How many bytes nobody has read yet."""
+    """Return the number of unread bytes."""
     with pipe.open("rb") as reader:
         found = bytearray(4)
         fcntl.ioctl(reader, termios.FIONREAD, found)
@@ -274,7 +270,7 @@ def test_a_process_that_is_killed_is_back_soon(tmp_path):
 
 
 def disappointed(site):
-    """One whose request is in the killed process' hands."""
+    """Send a request that is lost with the killed process."""
     try:
         site.classify("lime")
     except (OSError, HTTPException):
@@ -282,7 +278,7 @@ def disappointed(site):
 
 
 def site_imports_in_s():
-    """How long the toy site takes to import, which a new process has to do, too."""
+    """Return how long the toy site takes to import, as every new process must."""
     before = time.monotonic()
     code = "import sys; sys.path[:0] = ['tests']; import app, support.toy_site"
     subprocess.run([shutil.which("python3", path=ROOT / ".venv/bin"), "-c", code], cwd=ROOT, check=True)
@@ -301,8 +297,7 @@ def test_sigterm_under_load_answers_what_was_accepted_and_exits_0(tmp_path):
         threads = [threading.Thread(target=ask) for _ in range(40)]
         for thread in threads:
             thread.start()
-        while len(outcomes) < 3:
-            time.sleep(0.005)
+        wait_until(lambda: len(outcomes) >= 3, SOON)
         master, site.master = site.master, None
         master.send_signal(signal.SIGTERM)
         with closing(watcher):
@@ -316,7 +311,7 @@ def test_sigterm_under_load_answers_what_was_accepted_and_exits_0(tmp_path):
 
 
 def ready_until_told(watcher):
-    """What /readyz says once the signal has arrived, on a connection that was open before."""
+    """Return the status of /readyz once the signal has arrived, on a connection that was open before."""
     while (answer := exchange(watcher, "GET", "/readyz"))[0] == 200:
         pass
     return answer[0]

@@ -1,4 +1,4 @@
-"""1,900 hostile requests at a running site, and whether it took them as promised.
+"""Send 1,900 hostile requests to a running site and check that it handles them as documented.
 
 .venv/bin/python tests/hostile/hostile_requests.py                        the toy site, started for this
 .venv/bin/python tests/hostile/hostile_requests.py http://127.0.0.1:8080  a site that runs, perhaps behind nginx
@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "bench")]
 
 from hostile.requests import Attack, attacks  # noqa: E402
 from serving import multipart, run_together, running  # noqa: E402
+from support.environ import PYTHONPATH  # noqa: E402
 from support.pictures import picture  # noqa: E402 (these are found only after the line above)
 
 MAX_S = 10
@@ -46,7 +47,7 @@ class Outcome(NamedTuple):
 
     @property
     def fault(self) -> str:
-        """What is wrong with it, "" for nothing."""
+        """Return what is wrong with the response, "" if nothing is."""
         if self.seconds > MAX_S:
             return f"took {self.seconds:.1f} s"
         if self.status is None:
@@ -67,7 +68,7 @@ class Target(NamedTuple):
 
 
 def send(target: Target, attack: Attack) -> Outcome:
-    """One request on a connection of its own, and the first line of what comes back."""
+    """Send one request on its own connection; return the first line of the response."""
     started, answer = time.monotonic(), b""
     with target.connect() as connection:
         with suppress(OSError):  # an early refusal may break off our sending
@@ -90,12 +91,12 @@ def end(connection: socket.socket, attack: Attack) -> None:
 
 
 def prefixed(request: bytes, prefix: str) -> bytes:
-    """The request with the prefix that the site is served under, where it has a path."""
+    """Return the request with the site's prefix before its path, if it has one."""
     return re.sub(rb"\A([A-Z]+ )/", rb"\1" + prefix.encode() + rb"/", request)
 
 
 def label(target: Target, photo: bytes) -> str:
-    """What the site says of a healthy photo, within the time that everybody is promised."""
+    """Return the label of a healthy photo, within the documented time."""
     connection = HTTPConnection(target.host, target.port, timeout=MAX_S)
     try:
         body, headers = multipart("fileImage", photo)
@@ -108,7 +109,7 @@ def label(target: Target, photo: bytes) -> str:
 
 @contextmanager
 def slow_clients(target: Target, number: int) -> Iterator[None]:
-    """Keeps `number` connections open that say nothing, and as many that never finish their headers."""
+    """Keep `number` idle connections open, and as many that never finish their headers."""
     done = threading.Event()
     with ExitStack() as open_until_done:
         idle = [open_until_done.enter_context(target.connect()) for _ in range(2 * number)]
@@ -129,7 +130,7 @@ def slow_clients(target: Target, number: int) -> Iterator[None]:
 
 
 def assault(target: Target, all_attacks: Sequence[Attack], slow: int = SLOW) -> tuple[list[Outcome], list[str]]:
-    """Send them all from several clients; gives the outcomes, and what healthy photos were told meanwhile."""
+    """Send all attacks from several clients; return the outcomes, and the labels of healthy photos meanwhile."""
     photo = picture("lime", format="JPEG")
     outcomes, told, numbers = [], [label(target, photo)], count()
 
@@ -145,18 +146,18 @@ def assault(target: Target, all_attacks: Sequence[Attack], slow: int = SLOW) -> 
 
 
 def strangers(folder: Path) -> list[str]:
-    """Files under `folder` that are neither kept results nor the counters behind /metrics."""
+    """Return the files under `folder` that are neither kept results nor the counters behind /metrics."""
     files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     return [name for name in files if not OURS.fullmatch(name)]
 
 
 @contextmanager
 def toy_site(folder: Path) -> Iterator[Target]:
-    """The toy site with all that it may write, and its working directory, in `folder`."""
+    """Run the toy site with its working directory and everything it may write in `folder`."""
     for name in ("uploads", "temporary", "working"):
         (folder / name).mkdir()
     environ = {
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        **PYTHONPATH,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(folder / "temporary"),
         "CLASSIFIER_UPLOADS": str(folder / "uploads"),
@@ -166,7 +167,7 @@ def toy_site(folder: Path) -> Iterator[Target]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """How each kind of attack was answered."""
+    """Return a table of the responses to each kind of attack."""
     rows = [
         f"{'attack':12} {'sent':>5} {'closed':>7} {'2xx/3xx':>8} {'4xx':>5} {'503':>4} {'faults':>7} {'slowest':>8}"
     ]

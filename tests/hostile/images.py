@@ -1,4 +1,4 @@
-"""One small function for every file that ever cost us too much or broke something; `BUGS` names them all.
+"""A small function for every file that once took too much time or memory or broke something; `BUGS` lists them all.
 
 Each tells what it did before it was refused, with Pillow 13.0 on two cores.
 """
@@ -22,7 +22,7 @@ def plain(format: str, **options) -> bytes:
 
 
 def filled(head: bytes, part: bytes, tail: bytes) -> bytes:
-    """As many copies of `part` between `head` and `tail` as an upload may hold."""
+    """Return as many copies of `part` between `head` and `tail` as fit into an upload."""
     return head + part * ((FULL - len(head) - len(tail)) // len(part)) + tail
 
 
@@ -36,7 +36,7 @@ def jpeg_with(part: bytes) -> bytes:
 
 
 def progressive(width: int, height: int, scans: int, channels: int = 3) -> bytes:
-    """A grey progressive JPEG that refines nothing, `scans` times."""
+    """Return a grey progressive JPEG with `scans` scans that refine nothing."""
     tables = segment(0xDB, b"\0" + b"\1" * 64)
     for kind, symbol in ((0x00, 0x00), (0x10, 0xE0)):  # "no difference", and "the next 16,384 blocks are done"
         tables += segment(0xC4, bytes([kind, 1]) + b"\0" * 15 + bytes([symbol]))
@@ -69,7 +69,7 @@ def gif_with(part: bytes) -> bytes:
 
 
 def bmp(width: int, height: int, run: bytes) -> bytes:
-    """A run-length encoded BMP, all of the same run."""
+    """Return a run-length encoded BMP that repeats one run."""
     head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 0, 0) + b"\0" * 1024
     return filled(b"BM" + struct.pack("<IHHI", FULL, 0, 0, 14 + len(head)) + head, run, b"")
 
@@ -83,7 +83,7 @@ def tiff(tags: dict[int, tuple[int, int, int]], data: bytes = b"") -> bytes:
 
 
 def exif_of_60_000_tags() -> bytes:
-    """All with the same 18 MB of data."""
+    """Return a TIFF whose strips all use the same 18 MB of data."""
     tags = b"".join(struct.pack("<HHII", tag, 7, 18_000_000, 800_000) for tag in range(1, 60_001))
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + tags + b"\0" * 18_200_000
 
@@ -98,7 +98,7 @@ TEXT = chunk(b"zTXt", b"k\0\0" + zlib.compress(b"x" * 64 * 2**20))
 
 
 def webp(width: int, height: int) -> bytes:
-    """34 bytes that declare a canvas of width x height."""
+    """Return 34 bytes of WebP that declare a canvas of width x height."""
     payload = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + b"\0" * 9
     body = b"WEBPVP8L" + struct.pack("<I", len(payload)) + payload
     return b"RIFF" + struct.pack("<I", len(body)) + body

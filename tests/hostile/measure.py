@@ -1,4 +1,4 @@
-"""Reads every file of `BUGS` in a process of its own; prints name, error, CPU seconds and added MB as JSON.
+"""Read every file of `BUGS` in a process of its own; print name, error, CPU seconds and added MB as JSON.
 
 PYTHONPATH=.:tests .venv/bin/python -m hostile.measure
 """

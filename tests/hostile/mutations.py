@@ -1,4 +1,4 @@
-"""Images of every format that is read, and ways to damage them."""
+"""Images in every supported format, and ways to damage them."""
 
 import random
 import struct
@@ -58,7 +58,7 @@ NUMBERS = (0, 1, 2, 3, 127, 128, 255, 256, 16_384, 65_535, 2**24, 2**31 - 1, 2**
 
 
 def flipped(data: bytearray, chance: random.Random) -> None:
-    """A few bits, most of them near the beginning, where the structure is."""
+    """Flip a few bits, most of them near the beginning, where the structure is."""
     for _ in range(chance.choice((1, 2, 8, 64))):
         data[int(len(data) * chance.random() ** 2)] ^= 1 << chance.randrange(8)
 
@@ -68,14 +68,14 @@ def cut_off(data: bytearray, chance: random.Random) -> None:
 
 
 def renumbered(data: bytearray, chance: random.Random) -> None:
-    """Another number where a length, a size or an offset may be."""
+    """Write another number where a length, a size or an offset may be."""
     kind = chance.choice(("<H", ">H", "<I", ">I"))
     at = int((len(data) - 4) * chance.random() ** 3)
     struct.pack_into(kind, data, at, chance.choice(NUMBERS) % 2 ** (8 * struct.calcsize(kind)))
 
 
 def rearranged(data: bytearray, chance: random.Random) -> None:
-    """A part left out, repeated or moved."""
+    """Leave out, repeat or move a part."""
     start, end = sorted(chance.choices(range(len(data)), k=2))
     part = data[start:end]
     if chance.random() < 0.7:
@@ -85,7 +85,7 @@ def rearranged(data: bytearray, chance: random.Random) -> None:
 
 
 def spliced(data: bytearray, chance: random.Random) -> None:
-    """The beginning of this image and the end of another, perhaps of another format."""
+    """Replace the end by that of another image, perhaps in another format."""
     other = SOURCES[chance.choice(list(SOURCES))]
     data[chance.randrange(len(data)) :] = other[chance.randrange(len(other)) :]
 
@@ -94,7 +94,7 @@ DAMAGES = {flipped: 5, cut_off: 1, renumbered: 4, rearranged: 2, spliced: 1}  # 
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """The image with one to three kinds of damage; a PNG mostly with its checksums put right."""
+    """Return the image with one to three kinds of damage, and in most cases with correct PNG checksums."""
     damaged = bytearray(data)
     for damage in chance.choices(list(DAMAGES), list(DAMAGES.values()), k=chance.randint(1, 3)):
         if len(damaged) > 8:
@@ -103,7 +103,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 def with_checksums(data: bytearray) -> bytes:
-    """A PNG whose chunks have the checksums they should; all else as it is."""
+    """Return a PNG with correct checksums; other formats are returned unchanged."""
     at = 8
     while data[:4] == b"\x89PNG" and at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4])

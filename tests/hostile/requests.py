@@ -1,4 +1,4 @@
-"""Raw HTTP requests as attackers send them: `attacks(chance, share)` gives some 1,900, or a share of them."""
+"""Raw HTTP requests as attackers send them: `attacks(chance, share)` yields about 1,900, or a share of them."""
 
 import random
 from collections.abc import Iterator
@@ -141,7 +141,7 @@ def names(chance: random.Random) -> Iterator[bytes]:
 
 
 def forms(chance: random.Random) -> Iterator[bytes]:
-    """Multipart bodies that are wrong, or right and too much."""
+    """Yield multipart bodies that are wrong, or right but too large."""
     whole = part(PHOTO)
     for boundary in (
         b"",
@@ -191,7 +191,7 @@ def forms(chance: random.Random) -> Iterator[bytes]:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """The head of a part or a request with a few bytes changed, left out or put in."""
+    """Return the head of a part or a request with a few bytes changed, removed or inserted."""
     result = bytearray(data)
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(min(len(result), 120))
@@ -202,7 +202,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 def requests(chance: random.Random) -> Iterator[bytes]:
-    """HTTP that a server may refuse but has to survive."""
+    """Yield HTTP that a server may refuse but must survive."""
     for method in (b"GET", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"HEAD", b"TRACE", b"PROPFIND", b"X" * 99):
         yield from (
             http(path, PHOTO, method=method) for path in (b"/", b"/healthz", b"/static/site.css", b"/results/" + IDS[0])
@@ -281,7 +281,7 @@ def paths(chance: random.Random) -> Iterator[bytes]:
 
 
 def broken_off(chance: random.Random) -> Iterator[bytes]:
-    """Requests that promise more than they bring."""
+    """Yield requests that announce more than they send."""
     whole = form(part(PHOTO))
     yield from (whole[: chance.randrange(1, len(whole))] for _ in range(100))
 
@@ -291,7 +291,7 @@ BROKEN = {"HTTP": requests, "disconnects": broken_off}
 
 
 def attacks(chance: random.Random, share: float = 1) -> list[Attack]:
-    """All of them in one seeded order; with a `share`, that part of each kind."""
+    """Yield all attacks in one seeded order, or the given `share` of each kind."""
     made = [Attack(kind, request) for kind, make in WHOLE.items() for request in sampled(make, chance, share)]
     made += [Attack(kind, request, False) for kind, make in BROKEN.items() for request in sampled(make, chance, share)]
     chance.shuffle(made)

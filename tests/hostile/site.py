@@ -1,4 +1,4 @@
-"""The site with the toy model, which answers whatever it is shown: `hostile.site:app`."""
+"""The site with the toy model, which answers any photo: `hostile.site:app`."""
 
 import os
 

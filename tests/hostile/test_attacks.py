@@ -1,4 +1,4 @@
-"""A share of what tests/hostile/hostile_requests.py sends, and the largest pictures, at the site behind gunicorn."""
+"""A share of the attacks in tests/hostile/hostile_requests.py, and the largest pictures, against gunicorn."""
 
 import random
 import threading
@@ -23,7 +23,7 @@ def test_hundreds_of_hostile_requests_and_60_slow_clients_are_taken_as_promised(
 
 
 def test_nine_pictures_of_50_megapixels_at_once_take_the_memory_of_one(tmp_path):
-    """The kind that takes most, 0.8 GB; the model's own memory comes on top."""
+    """Each takes 0.8 GB, more than any other kind; the model's memory comes on top."""
     statuses = []
     with toy_site(tmp_path) as target:
         send(target, Attack("photo", form(part(encoded(textured())))))
@@ -36,6 +36,6 @@ def test_nine_pictures_of_50_megapixels_at_once_take_the_memory_of_one(tmp_path)
 
 
 def memory_mb(pid: int, row: str) -> float:
-    """VmRSS, what a process holds, or VmHWM, the most it ever held."""
+    """Return VmRSS, a process's memory now, or VmHWM, its peak."""
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(row)]
     return int(line.split()[1]) / 1000

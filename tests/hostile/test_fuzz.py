@@ -1,4 +1,4 @@
-"""Thousands of damaged real images: only our errors leave the intake, soon, and without hoarding memory."""
+"""Thousands of damaged images: reading them raises only our own errors, quickly and without hoarding memory."""
 
 import random
 import resource
@@ -18,7 +18,7 @@ ROUNDS = 400
 
 
 def is_answered(data: bytes) -> bool:
-    """Whether the whole intake takes the image; anything but our own errors fails the test."""
+    """Return whether the image is accepted; any error that is not ours fails the test."""
     try:
         image = decode.read(data)
     except ClassifierError:

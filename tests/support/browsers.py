@@ -1,4 +1,4 @@
-"""The page in a browser: what a visitor does there, and where to look for the answer."""
+"""The page in a browser: a visitor's actions, and where to find the answer."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Model folders with a network of one layer. Keras is imported on use only."""
+"""Model folders with a network of one layer. Keras is imported only when they are used."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ COLOURS = ["red", "green", "blue"]
 
 
 def colours():
-    """uint8 (n, 32, 32, 3) -> the softmax of the average colour: every test can tell what it must say."""
+    """Return a network with predictable answers: uint8 (n, 32, 32, 3) -> the softmax of the average colour."""
     import keras
 
     from classifier.models.precision import with_softmax
@@ -22,7 +22,7 @@ def colours():
 
 
 def write_colours(path: Path, **card) -> Path:
-    """A model folder that knows red, green and blue."""
+    """Write a model folder that knows red, green and blue; return its path."""
     from classifier.models import folder
 
     path.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Toy models: they answer by the average colour, so every test can tell what the answer must be."""
+"""Toy models that classify by the average colour, so that every answer is predictable."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 
 
 class ToyModel:
-    """Red, green or blue: whichever channel is brightest on average."""
+    """Answers red, green or blue: the channel that is brightest on average."""
 
     info = ModelInfo(
         name="toy",
@@ -36,12 +36,12 @@ class ToyModel:
         return means / means.sum(axis=1, keepdims=True)
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:
-        """Hot where there is much of the class's colour: (7, 7)."""
+        """Return a heat map (7, 7) that is hot where the class's colour is strong."""
         return image[16::32, 16::32, index].astype(np.float32) / 255
 
 
 class HeldModel(ToyModel):
-    """Waits while `hold` is in the folder, notes its batches there, fails on black (an exception) and white (a NaN)."""
+    """Waits while the folder contains `hold`, records its batches there, fails on black (exception) and white (NaN)."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class HeldModel(ToyModel):
 
 
 class Steering:
-    """The other end of those files."""
+    """Controls a HeldModel through its files, from any process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

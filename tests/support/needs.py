@@ -1,4 +1,4 @@
-"""What some tests need and not every machine has."""
+"""Requirements of some tests that not every machine meets."""
 
 import shutil
 from pathlib import Path

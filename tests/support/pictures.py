@@ -18,7 +18,7 @@ def picture(colour: str = "red", size: tuple[int, int] = (320, 240), format: str
 
 
 def textured(size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """No symmetry and no flat parts: every mistake in cutting, turning or scaling shows."""
+    """Return a picture without symmetry or flat parts: every error in cropping, rotating or scaling changes it."""
     width, height = size
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     waves = np.stack([x, y, (np.sin(19 * x + 7 * y * y) + 1) / 2], axis=-1)

@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests that want one: it takes some 15 seconds to start."""
+"""One Ray cluster for all tests that need it, as it takes several seconds to start."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ rays_warnings = pytest.mark.filterwarnings(
 
 @cache
 def started_cluster() -> str:
-    """Start it once; it ends with this process. Gives its RAY_ADDRESS."""
+    """Start the cluster once, until this process ends; return its RAY_ADDRESS."""
     from support import models
 
     from classifier.cluster import ray_serve
@@ -28,7 +28,7 @@ def started_cluster() -> str:
 
 
 def replicas_of(app: str) -> list[int]:
-    """The process ids of an application's replicas."""
+    """Return the process ids of an application's replicas."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():

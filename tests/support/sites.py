@@ -1,4 +1,4 @@
-"""The site with a toy model, in this process: requests to it, and its address on this machine."""
+"""The site with a toy model in this process: requests to it, and an address for it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def listening(app: WSGIApplication) -> Iterator[int]:
-    """The port on 127.0.0.1 at which an app is served by threads."""
+    """Serve an app by threads at 127.0.0.1; gives the port."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -49,7 +49,7 @@ def listening(app: WSGIApplication) -> Iterator[int]:
 
 @contextmanager
 def served(engine: LocalEngine, uploads: Path, keep_hours: float) -> Iterator[str]:
-    """The address of a running site."""
+    """Run a site; gives its address."""
     settings = Settings(uploads=uploads, keep_hours=keep_hours)
     app = create_app(engine, settings, KeptResults(uploads, keep_hours))
     with listening(app) as port:
@@ -58,7 +58,7 @@ def served(engine: LocalEngine, uploads: Path, keep_hours: float) -> Iterator[st
 
 
 class SpyingEngine(LocalEngine):
-    """Keeps what arrives, can be made to wait, and refuses as often as it is told."""
+    """Records the files that arrive, can be held, and refuses as often as it is told."""
 
     def __init__(self) -> None:
         super().__init__(ToyModel())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], bool], within_s: float) -> None:
-    """Ask again and again; fails when it takes longer."""
+    """Wait until `condition` holds. Raises AssertionError if it takes longer."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
@@ -13,7 +13,7 @@ def wait_until(condition: Callable[[], bool], within_s: float) -> None:
 
 
 class SteppedClock:
-    """`time.monotonic()`, and further by every step."""
+    """`time.monotonic()`, advanced by every step."""
 
     def __init__(self) -> None:
         self._ahead_s = 0.0

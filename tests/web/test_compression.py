@@ -1,4 +1,4 @@
-"""Static text as gzip: the same content, for those who ask, and only there."""
+"""Static text is compressed for clients that accept gzip, with the same content, and nothing else is."""
 
 import gzip
 
@@ -10,7 +10,7 @@ BROWSER = "gzip, deflate, br"
 
 @pytest.fixture
 def get(client):
-    """A file, read and closed, as a browser asks for it or with other headers."""
+    """Return the response for a file, read and closed, to a browser's headers or to others."""
 
     def get(url=CSS, accepted=BROWSER, **headers):
         with client.get(url, headers={"Accept-Encoding": accepted, **headers}) as response:

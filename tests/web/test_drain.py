@@ -1,4 +1,4 @@
-"""A refusal is sent after the body was read, within bounds."""
+"""A refusal is sent after the body has been read, within bounds."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from web.middleware import DrainUploads
 
 
 class Sender(io.RawIOBase):
-    """A body that never ends by itself and counts what was read."""
+    """A body that never ends and counts the bytes read."""
 
     taken = 0
 
@@ -29,7 +29,7 @@ def refuse(environ, start_response):
 
 
 def tolerant(environ, start_response):
-    """Refuses even what it could not read."""
+    """An application that refuses even a body it could not read."""
     with contextlib.suppress(ClientDisconnected):
         environ["wsgi.input"].read(10)
     start_response("413 Too Large", [])

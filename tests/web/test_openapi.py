@@ -1,5 +1,6 @@
-"""/openapi.json tells what is so; that answers are as it says, schemathesis checks in `test_clients.py`."""
+"""/openapi.json describes the site as it is; schemathesis checks the responses against it in `test_clients.py`."""
 
+import json
 import re
 import tomllib
 
@@ -21,7 +22,7 @@ def operations(document):
 
 
 def every(node, key):
-    """All values under a key, anywhere in a document."""
+    """Return all values under a key, anywhere in a document."""
     if isinstance(node, dict):
         yield from (value for name, value in node.items() if name == key)
         node = list(node.values())
@@ -47,6 +48,20 @@ def test_it_describes_every_parameter_of_every_path(document):
 def test_every_shape_is_described_and_used(document):
     used = {ref.removeprefix("#/components/schemas/") for ref in every(document, "$ref")}
     assert used == set(document["components"]["schemas"])
+
+
+def test_every_component_of_the_template_is_used():
+    template = json.loads(openapi.TEMPLATE)
+    used = {ref.removeprefix("#/components/") for ref in every(template, "$ref")}
+    kinds = ("parameters", "requestBodies", "responses", "schemas")
+    assert used == {f"{kind}/{name}" for kind in kinds for name in template["components"][kind]}
+
+
+def test_requests_are_described_by_the_models_that_validate_them(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["InferenceParameters"]["properties"]["top_k"]["anyOf"][0] == {"type": "integer", "minimum": 1}
+    assert schemas["PixelsTensor"]["properties"]["shape"]["prefixItems"][1:] == [{"const": n} for n in (224, 224, 3)]
+    assert schemas["ImagesTensor"]["properties"]["data"]["anyOf"][0]["maxItems"] == 16
 
 
 def test_every_operation_has_a_name_of_its_own(document):

@@ -1,4 +1,4 @@
-"""The settings are one table: parsed strictly, and documented as they are."""
+"""The settings are one table, parsed strictly and documented as it is."""
 
 import re
 from pathlib import Path

@@ -1,59 +1,129 @@
-"""JSON that strangers send: read within bounds, each of its members of the kind that is expected."""
+"""JSON from clients: counted before it is parsed, validated by pydantic, refused with one sentence."""
 
+import base64
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from classifier.errors import Misunderstood, TooLarge
 
-T = TypeVar("T")
+EXPECTED = {
+    "model_type": "an object",
+    "list_type": "a list",
+    "is_instance_of": "a list",
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "greater_than_equal": "at least {ge}",
+}
+KINDS = {dict: "an object", list: "a list", str: "a string", int: "a long number", float: "a long number"}
+BASE64 = {"type": "string", "format": "byte", "contentEncoding": "base64"}  # the JSON Schema of an image in JSON
+MAX_SHOWN = 20  # characters of a number
+TAG = "#"  # begins the tags of a union, which pydantic adds to the location of an error
 
-Object = dict[str, Any]
 
-KINDS = {dict: "an object", list: "a list", str: "a string", int: "a whole number", bool: "true or false"}
+class RequestModel(BaseModel):
+    """Base of what clients send. Unknown members are ignored, and null means the same as a missing member."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def read_object(data: bytes, max_values: int) -> Object:
-    """The JSON object that `data` is. Raises Misunderstood, or TooLarge for more than `max_values` values.
+Request = TypeVar("Request", bound=RequestModel)
 
-    Counting before reading bounds memory: twenty megabytes of empty lists would become half a gigabyte.
+
+def read_json(kind: type[Request], data: bytes, max_values: int) -> Request:
+    """Return the request that `data` holds as JSON. Raises Misunderstood, or TooLarge for more than `max_values`.
+
+    Values are counted before they are parsed, to bound memory: 20 MB of empty lists would become 500 MB.
     """
     if sum(map(data.count, (b",", b"[", b"{"))) > max_values:
-        raise TooLarge("This JSON holds too many values; please send photos as they are, or fewer of them.")
+        raise TooLarge("This JSON holds too many values; please send photos in binary form, or fewer of them.")
     try:
-        document = json.loads(data, parse_constant=refuse_constant)
+        return kind.model_validate(json.loads(data, parse_constant=refuse_constant))
+    except ValidationError as exc:
+        raise Misunderstood(sentence(exc.errors(include_url=False)[0])) from exc
     except (ValueError, RecursionError) as exc:
         raise Misunderstood("The body of this request is not JSON that can be read.") from exc
-    return of_kind(document, dict, "The body of this request")
 
 
-def refuse_constant(name: str) -> None:
-    """NaN and the infinities, which Python would read, are no JSON."""
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which Python would parse although JSON does not have them."""
     raise ValueError(name)
 
 
-def member(holder: Object, name: str, kind: type[T]) -> T | None:
-    """One of an object's members, None where it is missing or null. Raises Misunderstood for one of another kind."""
-    value = holder.get(name)
-    return None if value is None else of_kind(value, kind, f'"{name}"')
+def sentence(error: ErrorDetails) -> str:
+    """Return a sentence for a validation error: the member, what was expected, what was found."""
+    if error["type"] == "sentence":
+        return error["msg"]
+    name = member(error["loc"])
+    if error["type"] == "missing":
+        return f"{name} is missing; /openapi.json describes this request."
+    expected = EXPECTED.get(error["type"], "valid").format(**error.get("ctx", {}))
+    return f"{name} must be {expected}, not {described(error['input'])}."
 
 
-def needed(holder: Object, name: str, kind: type[T]) -> T:
-    """As `member`, but it has to be there."""
-    return of_kind(holder.get(name), kind, f'"{name}"')
+def member(location: tuple[int | str, ...]) -> str:
+    """Return the quoted name of the member at a location, for example `"shape[0]"`."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith(TAG):
+            path = step
+    return f'"{path}"' if path else "The body of this request"
 
 
-def of_kind(value: Any, kind: type[T], what: str) -> T:
-    """The value, if it is of this kind; 3.0 is a whole number, too, as JSON knows but one sort."""
-    if kind is int and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise Misunderstood(f"{what} has to be {KINDS[kind]}.")
-    return value
+def described(value: object) -> str:
+    """Return a JSON value as it is if it is null, a truth value or a short number, else its kind."""
+    text = "" if isinstance(value, dict | list | str) else json.dumps(value)
+    return text if 0 < len(text) <= MAX_SHOWN else KINDS[type(value)]
 
 
-def positive(holder: Object, name: str) -> int | None:
-    """A whole number from 1 on, None where it is missing. Raises Misunderstood."""
-    value = member(holder, name, int)
-    if value is not None and value < 1:
-        raise Misunderstood(f'"{name}" has to be at least 1.')
-    return value
+def whole(value: Any) -> Any:
+    """Return 3 for 3.0, which JSON does not distinguish, and any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(whole)]
+Count = Annotated[int, Field(strict=True, ge=0), BeforeValidator(whole)]
+Positive = Annotated[int, Field(strict=True, ge=1), BeforeValidator(whole)]
+
+
+def invalid(sentence: str) -> PydanticCustomError:
+    """Return an error for validators to raise, which is reported in this sentence."""
+    return PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+
+
+def refused_as(sentence: str) -> WrapValidator:
+    """Return a validator that reports any error of its member in this sentence."""
+
+    def validate(value: Any, validate_member: Any) -> Any:
+        try:
+            return validate_member(value)
+        except ValidationError as exc:
+            raise invalid(sentence) from exc
+
+    return WrapValidator(validate)
+
+
+def length(low: int, high: int, sentence: str) -> BeforeValidator:
+    """Return a validator that refuses lists of fewer than `low` or more than `high` elements before it reads them."""
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, list) and not low <= len(value) <= high:
+            raise invalid(sentence)
+        return value
+
+    return BeforeValidator(validate)
+
+
+def from_base64(text: Any) -> bytes:
+    """Return an image that JSON holds in base64. Raises Misunderstood."""
+    if not isinstance(text, str):
+        raise Misunderstood(f"An image in JSON must be a string in base64, not {described(text)}.")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise Misunderstood("An image in JSON must be in base64.") from exc

@@ -1,1 +1,1 @@
-"""For whoever runs the site."""
+"""Operating the site: access, health, metrics, logs and gunicorn's hooks."""

@@ -1,4 +1,4 @@
-"""Who may come in: by host name, with the token, and not more often than agreed. The true client behind proxies."""
+"""Access control: host names, the token, the request rate, and the client's address behind proxies."""
 
 import hmac
 from ipaddress import ip_address, ip_network
@@ -12,16 +12,15 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from classifier.errors import StartupError
+from web.marks import costly, operators_only, public
 from web.settings import Settings
 
-PUBLIC = {"healthy", "ready", "api.live", "api.ready"}  # the endpoints that whatever watches over the site may ask
-ASKING = {"POST"}
-LOCAL = "127.0.0.1"  # who asks through a Unix socket has no address
+LOCAL = "127.0.0.1"  # clients of a Unix socket have no address
 LOGIN = [WWWAuthenticate("basic", {"realm": "classifier"}), WWWAuthenticate("bearer", {"realm": "classifier"})]
 
 
 class AccessControl:
-    """Who may see what: raises Unauthorized or Forbidden before the view is called."""
+    """Checks every request before its view is called."""
 
     def __init__(self, settings: Settings) -> None:
         self._token = settings.token
@@ -29,24 +28,24 @@ class AccessControl:
         self._proxies = settings.proxies
 
     def check(self) -> None:
-        """A before_request handler."""
-        if request.endpoint == "metrics":
-            self._check_metrics()
-        elif self._token and request.endpoint not in PUBLIC and not self._has_token():
+        """Raise Unauthorized or Forbidden if the client may not see the requested view."""
+        if operators_only.is_on_requested_view():
+            self._check_operator()
+        elif self._token and not self._has_token() and not public.is_on_requested_view():
             raise Unauthorized(www_authenticate=LOGIN)
 
-    def _check_metrics(self) -> None:
+    def _check_operator(self) -> None:
         if not (self._token and self._has_token()) and not self._is_near():
             raise Forbidden
 
     def _has_token(self) -> bool:
-        """The token as `Authorization: Bearer`, or as the password that a browser asks for."""
+        """Return whether the token was sent, as `Authorization: Bearer` or as the password that a browser asks for."""
         given = request.authorization
         sent = (given.token or given.password or "") if given else ""
         return hmac.compare_digest(sent.encode(), self._token.encode())
 
     def _is_near(self) -> bool:
-        """Whether an address that may read the metrics asks, and not through a proxy that we were not told about."""
+        """Return whether the client's address may read the metrics, and no undeclared proxy hides the client."""
         if not self._proxies and "X-Forwarded-For" in request.headers:
             return False
         try:
@@ -57,7 +56,7 @@ class AccessControl:
 
 
 def add_access_control(app: Flask, settings: Settings) -> None:
-    """Put the checks before all views of `app`. Raises StartupError when the rates cannot be counted."""
+    """Check every request to `app`. Raises StartupError if requests cannot be counted for the rate."""
     hops = settings.proxies
     if hops:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -69,14 +68,19 @@ def add_access_control(app: Flask, settings: Settings) -> None:
         limit_rate(app, settings)
 
 
+def is_free() -> bool:
+    """Return whether the request does not count towards the rate: photos, feedback and heat maps do."""
+    return request.method != "POST" and not costly.is_on_requested_view()
+
+
 def limit_rate(app: Flask, settings: Settings) -> None:
-    """Count what costs something: photos, feedback, heat maps. While Redis is away, each process counts for itself."""
+    """Limit each client's rate. While Redis is unreachable, each process counts for itself."""
     try:
         Limiter(
             get_remote_address,
             app=app,
             application_limits=[settings.rate],
-            application_limits_exempt_when=lambda: request.method not in ASKING and request.endpoint != "why",
+            application_limits_exempt_when=is_free,
             storage_uri=settings.rate_storage,
             in_memory_fallback_enabled=True,
             headers_enabled=True,

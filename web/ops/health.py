@@ -1,4 +1,4 @@
-"""Is it alive, is it ready: for whatever watches over the site."""
+"""Health checks for load balancers and supervisors: /healthz and /readyz."""
 
 import logging
 from collections.abc import Callable
@@ -8,12 +8,13 @@ from flask import Flask, Response, jsonify
 from classifier.contract import Engine
 from classifier.errors import Unavailable
 from classifier.storage.kept import KeptResults
+from web.marks import public
 
 log = logging.getLogger(__name__)
 
 
 class Health:
-    """The views /healthz and /readyz. `is_draining` is the server's to replace: whether it takes no more requests."""
+    """The checks and their views. The server replaces `is_draining`, which returns whether it is shutting down."""
 
     is_draining: Callable[[], bool] = staticmethod(lambda: False)
 
@@ -26,26 +27,35 @@ class Health:
         app.add_url_rule("/readyz", view_func=self.ready)
         app.extensions["health"] = self
 
+    @public
     def healthy(self) -> Response:
-        """Alive: the model comes back. Not so means that this process should be replaced."""
-        if not self._engine.is_alive():
-            raise Unavailable("The model does not come back; this process has to be replaced.")
+        self.check_alive()
         return jsonify(status="alive")
 
+    @public
     def ready(self) -> Response:
-        """Ready for work; the model is warm before the first request is taken."""
-        self.healthy()
-        if self.is_draining():
-            raise Unavailable("The site is being restarted; please try again shortly.")
-        with self._engine.admit():
-            self._check_uploads()
+        self.check_ready()
         model = self._engine.model
         return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
 
+    def check_alive(self) -> None:
+        """Raise Unavailable if the model has stopped responding, so this process should be replaced."""
+        if not self._engine.is_alive():
+            raise Unavailable("The model is not responding; this process must be replaced.")
+
+    def check_ready(self) -> None:
+        """Raise Unavailable if a photo sent now would be refused. The model is warm before the first request."""
+        self.check_alive()
+        if self.is_draining():
+            raise Unavailable("The site is being restarted; please try again shortly.")
+        with self._engine.admit():
+            pass  # and leave at once, because no photo will follow
+        self._check_uploads()
+
     def _check_uploads(self) -> None:
-        """Outcomes can be kept. Where they cannot they are still given, but another machine would do better."""
+        """Raise Unavailable if results cannot be kept. Photos are still answered, but other machines are better."""
         try:
             self._uploads.check_room()
         except OSError as exc:
-            log.warning("Outcomes cannot be kept: %s", exc)
-            raise Unavailable("Outcomes cannot be kept at present; whoever runs this site has to make room.") from exc
+            log.warning("Results cannot be kept: %s", exc)
+            raise Unavailable("Results cannot be kept at present; the site's administrator must make room.") from exc

@@ -1,29 +1,31 @@
-"""The log: lines to read on a terminal, a JSON object a line anywhere else."""
+"""The log: readable lines on a terminal, one JSON object a line anywhere else."""
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from pythonjsonlogger import json
 
-class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; what is given as `extra={"fields": {...}}` becomes members of it."""
+NAMES = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "trace"}
 
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line | getattr(record, "fields", {}), default=str)
+
+class JsonFormatter(json.JsonFormatter):
+    """Formats a record as one line of JSON. The members of `extra={"fields": {...}}` become members of the line."""
+
+    def __init__(self) -> None:
+        super().__init__(["asctime", "levelname", "name", "message"], rename_fields=NAMES, json_default=str)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        fields: dict[str, Any] = log_data.pop("fields", {})
+        return {**log_data, "level": log_data["level"].lower(), **fields}
 
 
 class TextFormatter(logging.Formatter):
-    """A record for people; the fields follow as name=value."""
+    """Formats a record for people; the fields follow the message as name=value."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
@@ -31,13 +33,13 @@ class TextFormatter(logging.Formatter):
 
 
 def formatter() -> logging.Formatter:
-    """The one that fits where standard error goes."""
+    """Return the text formatter if standard error is a terminal, else the JSON formatter."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     return TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s") if is_terminal else JsonFormatter()
 
 
 def configure() -> None:
-    """Everything from INFO on goes to standard error; a log that cannot be written to stops nobody."""
+    """Log everything from INFO upwards to standard error. A log that cannot be written stops no request."""
     handler = logging.StreamHandler()
     handler.setFormatter(formatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

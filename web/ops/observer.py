@@ -1,4 +1,4 @@
-"""Watches requests and photos pass: every request becomes a line in the log and counts in the metrics."""
+"""Logging and counting of every request, and of every photo that the engine answers."""
 
 import logging
 import re
@@ -15,17 +15,18 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from classifier.contract import Answer, Engine, Explanation
 from classifier.errors import ClassifierError
 from classifier.storage.kept import KeptResults
+from web.marks import operators_only
 from web.ops.metrics import Metrics
 from web.settings import Settings
 
 REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
-UNKNOWN = "unknown"  # the route of an address that leads nowhere
+UNKNOWN = "unknown"  # the route of an address without a view
 
 log = logging.getLogger("site.request")
 
 
 class ObservedEngine:
-    """An engine whose answers and refusals are noted for the request that they belong to."""
+    """An engine whose answers and refusals are recorded with the current request."""
 
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self._engine = engine
@@ -37,26 +38,26 @@ class ObservedEngine:
         self.close = engine.close
 
     def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
-        return self._noted(self._engine.classify(files, top))
+        return self._recorded(self._engine.classify(files, top))
 
     def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
-        return self._noted(self._engine.classify_pixels(pixels, top))
+        return self._recorded(self._engine.classify_pixels(pixels, top))
 
     def explain(self, read: Callable[[], bytes], index: int) -> Explanation:
         return self._engine.explain(read, index)
 
-    def _noted(self, answers: list[Answer | ClassifierError]) -> list[Answer | ClassifierError]:
+    def _recorded(self, answers: list[Answer | ClassifierError]) -> list[Answer | ClassifierError]:
         for answer in answers:
             if isinstance(answer, Answer):
-                self._metrics.answered(answer)
+                self._metrics.count_answer(answer)
             else:
-                self._metrics.refused(type(answer).__name__)
+                self._metrics.count_refusal(type(answer).__name__)
         g.answers, g.answered_at = answers, time.monotonic()
         return answers
 
 
 class RequestLog:
-    """Before and after each request of an app."""
+    """Handlers that run before and after each request of an app, and the view of the metrics."""
 
     def __init__(self, engine: Engine, uploads: KeptResults, metrics: Metrics, settings: Settings) -> None:
         self._engine = engine
@@ -76,7 +77,7 @@ class RequestLog:
         g.began_at = time.monotonic()
 
     def end(self, response: Response) -> Response:
-        if "request_id" not in g:  # refused before `begin`: the host name is not ours
+        if "request_id" not in g:  # refused before `begin`, for an untrusted host name
             self.begin()
         now = time.monotonic()
         self._count(response, now - g.began_at, now)
@@ -84,6 +85,7 @@ class RequestLog:
         response.headers["X-Request-ID"] = g.request_id
         return response
 
+    @operators_only
     def metrics(self) -> Response:
         results, size = self._uploads.usage()
         self._metrics.kept.set(results)
@@ -99,9 +101,7 @@ class RequestLog:
         if "answers" in g:
             metrics.stages.labels("render").observe(now - g.answered_at)
         elif response.status_code >= HTTPStatus.BAD_REQUEST:
-            metrics.refused(HTTPStatus(response.status_code))
-        if request.endpoint == "give_feedback" and response.status_code < HTTPStatus.BAD_REQUEST:
-            metrics.feedback.labels("yes" if request.form.get("right") == "yes" else "no").inc()
+            metrics.count_refusal(HTTPStatus(response.status_code))
 
     def _line(self, response: Response, seconds: float) -> dict[str, Any]:
         line = {
@@ -119,7 +119,7 @@ class RequestLog:
 
 
 def photo_line(answer: Answer | ClassifierError) -> dict[str, Any]:
-    """What the log tells of a photo: where its time went, or why it was refused."""
+    """Return a photo's log entry: the seconds of each stage, or the error's class."""
     if isinstance(answer, ClassifierError):
         return {"error": type(answer).__name__}
     if not answer.stages:
@@ -128,10 +128,10 @@ def photo_line(answer: Answer | ClassifierError) -> dict[str, Any]:
 
 
 def route() -> str:
-    """The pattern that the address matched, not the address: ids are nobody's business."""
+    """Return the pattern that the address matched rather than the address, because ids are private."""
     return request.url_rule.rule if request.url_rule else UNKNOWN
 
 
 def method() -> str:
-    """One of the known methods, however the client wrote it."""
+    """Return the request's method if it is a standard one, so that clients cannot invent metric labels."""
     return request.method if request.method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else UNKNOWN

@@ -1,8 +1,12 @@
-"""For people, and curl."""
+"""Pages for people, and for curl: the upload form, results and errors, in HTML or JSON."""
+
+from collections.abc import Callable
 
 from flask import Flask
+from flask_bootstrap import Bootstrap5
 
 from classifier.contract import Engine
+from classifier.photos.decode import READABLE
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import KeptResults
 from web.pages.examples import examples_of
@@ -10,19 +14,27 @@ from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
 from web.pages.upload import UploadViews
+from web.pages.wording import percent, readable, sentence
 from web.settings import Settings
 
 
-def add_pages(app: Flask, engine: Engine, settings: Settings, uploads: KeptResults) -> None:
-    """The views, and the handler of every error."""
+def add_pages(
+    app: Flask, engine: Engine, uploads: KeptResults, settings: Settings, on_feedback: Callable[[bool], None]
+) -> None:
+    """Add the pages' views and templates, and the handler of every error. `on_feedback` hears whether we were right."""
     examples = examples_of(settings)
     threshold = engine.model.threshold if settings.threshold is None else settings.threshold
     rendering = Rendering(engine.model, settings, examples, threshold)
-    answers = Outcomes(engine.model.name, uploads, threshold)
-    pages = UploadViews(engine, settings, examples, answers, rendering)
-    app.add_url_rule("/", view_func=pages.home)
-    app.add_url_rule("/", view_func=pages.classify, methods=["POST"])
-    app.add_url_rule("/examples/<name>", view_func=pages.example)
+    outcomes = Outcomes(engine.model.name, uploads, threshold)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
-    ResultViews(engine, uploads, feedback, answers, rendering).add_to(app)
-    app.register_error_handler(Exception, rendering.failed)
+    UploadViews(engine, settings, examples, outcomes, rendering).add_to(app)
+    ResultViews(engine, uploads, feedback, outcomes, rendering, on_feedback).add_to(app)
+    app.register_error_handler(Exception, rendering.error)
+    add_templates(app)
+
+
+def add_templates(app: Flask) -> None:
+    app.config["BOOTSTRAP_SERVE_LOCAL"] = True
+    app.jinja_env.globals["readable_formats"] = READABLE
+    app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
+    Bootstrap5(app)

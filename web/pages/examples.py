@@ -1,4 +1,4 @@
-"""Pictures to try the site with: the model folder's own, or whatever lies in static/examples."""
+"""Example pictures: the model folder's own, or those in static/examples."""
 
 from pathlib import Path
 
@@ -10,29 +10,30 @@ MAX_EXAMPLES = 12
 
 
 class Examples:
-    """A folder of pictures, read when it is asked."""
+    """A folder of pictures, read on every request."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def names(self) -> list[str]:
-        """Their file names, sorted; at most 12."""
+        """Return the sorted file names of at most 12 pictures."""
         if not self.folder.is_dir():
             return []
         return sorted(path.name for path in self.folder.iterdir() if is_picture(path))[:MAX_EXAMPLES]
 
     def read(self, name: str) -> bytes:
-        """One of them. Raises ResultNotFound for any other name."""
+        """Return the picture of this name. Raises ResultNotFound if `names` does not list it."""
         if name not in self.names():
             raise ResultNotFound("There is no example of this name; please choose one on the page.")
         return (self.folder / name).read_bytes()
 
 
 def is_picture(path: Path) -> bool:
-    """By its name, which has to be one that can stand in a page."""
+    """Return whether a path's name is that of a picture and can be shown on a page."""
     return path.suffix.lower() in SUFFIXES and path.name.isprintable() and path.is_file()
 
 
 def examples_of(settings: Settings) -> Examples:
+    """Return the examples of the model's folder if it has any, else the site's own."""
     own = Examples(Path(settings.model) / "examples")
     return own if own.names() else Examples(ROOT / "static" / "examples")

@@ -1,4 +1,4 @@
-"""Results and errors -> the page, or JSON for those who ask for it."""
+"""Outcomes and errors -> a page, or JSON for clients that prefer it."""
 
 import threading
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 from classifier.contract import ModelInfo
 from web.pages.examples import Examples
 from web.pages.outcome import Outcome
-from web.problems import problem, problem_json, wants_json, with_status
+from web.problems import prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
-STRANGERS = (Unauthorized, SecurityError)  # they get to see nothing of the site
+ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the site
 
 
 class Rendering:
-    """What every page shows besides its results: the form, the model, the examples."""
+    """Renders pages with the parts that they share: the form, the model, the examples."""
 
     def __init__(self, model: ModelInfo, settings: Settings, examples: Examples, threshold: float) -> None:
         self._model = model
@@ -25,46 +25,49 @@ class Rendering:
         self._examples = examples
         self._threshold = threshold
         labels = [label.name for label in model.labels]
-        self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # of what a photo may show instead
-        # One page at a time: the photos of a batch are answered together, and threads that render at once only fight
-        # for the interpreter, which cost 2 % of the photos from 32 clients (docs/performance.md).
-        self._turn = threading.Lock()
+        self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # for correcting a result
+        # One page at a time: the photos of a batch are answered together, and threads that render at once compete
+        # for the interpreter, which cost 2% of the throughput with 32 clients (docs/performance.md).
+        self._lock = threading.Lock()
 
-    def failed(self, error: Exception) -> Response:
-        """Any error at all, as a problem document or on the page with its sentence and the form."""
-        told = problem(error)
-        if wants_json(request):
-            response = problem_json(told.as_json())
-        elif isinstance(error, STRANGERS):
-            response = make_response(render_template("refused.html", error=told))
+    def error(self, error: Exception) -> Response:
+        """Return any error as a problem document, or as a page with its sentence and the form."""
+        found = problem(error)
+        if prefers_json(request):
+            response = problem_json(found.as_json())
+        elif isinstance(error, ACCESS_ERRORS):
+            response = make_response(render_template("refused.html", error=found))
         else:
-            response = self.page([Outcome(error=told)])
-        with_status(response, told, error)
+            response = self.page([Outcome(error=found)])
+        set_status(response, found, error)
         return response
 
-    def answered(self, results: Sequence[Outcome], model: str | None = None) -> Response:
-        """200 when at least one photo was answered, else the status of the first error."""
-        errors = [result.error for result in results if result.error]
-        failed = errors[0] if len(errors) == len(results) else None
-        document = {"model": model or self._model.name, "results": [result.as_json() for result in results]}
-        if not wants_json(request):
-            response = self.page(results)
-        elif failed:
-            response = problem_json(failed.as_json() | document)
+    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None) -> Response:
+        """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        failure = errors[0] if len(errors) == len(outcomes) else None
+        document = {"model": model or self._model.name, "results": [outcome.as_json() for outcome in outcomes]}
+        if not prefers_json(request):
+            response = self.page(outcomes)
+        elif failure:
+            response = problem_json(failure.as_json() | document)
         else:
             response = jsonify(document)
-        if failed:
-            with_status(response, failed)
+        if failure:
+            set_status(response, failure)
         response.cache_control.no_store = True
         return response
 
-    def page(self, results: Sequence[Outcome] = (), notice: str | None = None) -> Response:
-        context = {"model": self._model, "settings": self._settings, "results": results, "notice": notice}
-        own = {
+    def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
+        context = {
+            "model": self._model,
+            "settings": self._settings,
+            "results": outcomes,
+            "notice": notice,
             "examples": self._examples.names(),
             "threshold": self._threshold,
             "suggestions": self._suggestions,
             "why": request.args.get("why", type=int),
         }
-        with self._turn:
-            return make_response(render_template("index.html", **context, **own))
+        with self._lock:
+            return make_response(render_template("index.html", **context))

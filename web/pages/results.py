@@ -1,5 +1,6 @@
-"""What can be done with a kept result: see it again, ask why, delete it."""
+"""The views of a kept result: show it, explain it, delete it, give feedback."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,22 +11,30 @@ from classifier.errors import Misunderstood
 from classifier.photos.overlay import overlay
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import KeptResults
+from web.marks import costly
 from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
-from web.problems import wants_json
+from web.problems import prefers_json
 
 
 class ResultViews:
-    """The views below /results/<id>."""
+    """The views below /results/<id>. `on_feedback` is called with whether the visitor found the result right."""
 
     def __init__(
-        self, engine: Engine, uploads: KeptResults, feedback: Feedback, answers: Outcomes, rendering: Rendering
+        self,
+        engine: Engine,
+        uploads: KeptResults,
+        feedback: Feedback,
+        outcomes: Outcomes,
+        rendering: Rendering,
+        on_feedback: Callable[[bool], None],
     ) -> None:
         self._engine = engine
         self._uploads = uploads
         self._feedback = feedback
-        self._answers = answers
+        self._outcomes = outcomes
         self._rendering = rendering
+        self._on_feedback = on_feedback
 
     def add_to(self, app: Flask) -> None:
         app.add_url_rule("/results/<id>", view_func=self.result)
@@ -36,8 +45,8 @@ class ResultViews:
         app.add_url_rule("/results/<id>/feedback", view_func=self.give_feedback, methods=["POST"])
 
     def result(self, id: str) -> Response:
-        kept, model = self._answers.kept(id)
-        return self._rendering.answered([kept], model)
+        outcome, model = self._outcomes.load(id)
+        return self._rendering.outcomes([outcome], model)
 
     def image(self, id: str) -> Response:
         response = make_response(self._uploads.picture(id))
@@ -45,11 +54,12 @@ class ResultViews:
         response.cache_control.no_store = True
         return response
 
+    @costly
     def why(self, id: str) -> Response:
-        """Where a class was seen: a PNG to lay over the picture, or the heat map's numbers."""
+        """Show where the model saw a class: a PNG to lay over the picture, or the heat map's numbers."""
         index = request.args.get("class", -1, type=int)
         explanation = self._engine.explain(partial(self._uploads.picture, id), index)
-        if wants_json(request):
+        if prefers_json(request):
             return jsonify(index=index, size=explanation.size, box=explanation.box, heat=explanation.heat.tolist())
         response = make_response(overlay(explanation.heat, explanation.size, explanation.box))
         response.mimetype = "image/png"
@@ -61,16 +71,17 @@ class ResultViews:
         return Response(status=204)
 
     def delete_by_form(self, id: str) -> Response:
-        """Plain HTML forms cannot send DELETE."""
+        """Delete a result by POST, because plain HTML forms cannot send DELETE."""
         self._feedback.delete(id)
-        return self._rendering.page(notice="The photo and its answer were deleted.")
+        return self._rendering.page(notice="The photo and its result were deleted.")
 
     def give_feedback(self, id: str) -> Response:
-        """Was this right? `right` is yes or no, `label` what it is, `keep` that the photo may be kept."""
-        kept, model = self._answers.kept(id)
+        """Keep the form's feedback: `right` is yes or no, `label` names the photo, `keep` allows keeping it longer."""
+        outcome, model = self._outcomes.load(id)
         if request.form.get("right") not in ("yes", "no"):
-            raise Misunderstood('Was this right? The field "right" has to be yes or no.')
+            raise Misunderstood('"right" must be "yes" or "no".')
         right = request.form["right"] == "yes"
-        label = kept.predictions[0].label if right else request.form.get("label", "")
-        said = self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
-        return self._rendering.answered([replace(kept, feedback=said)], model)
+        label = outcome.predictions[0].label if right else request.form.get("label", "")
+        feedback = self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
+        self._on_feedback(right)
+        return self._rendering.outcomes([replace(outcome, feedback=feedback)], model)

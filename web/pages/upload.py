@@ -1,9 +1,9 @@
-"""What came in: the photos of the upload form."""
+"""The home page, the upload form and the example pictures."""
 
 from io import BytesIO
 from typing import NamedTuple
 
-from flask import Request, Response, request, send_file
+from flask import Flask, Request, Response, request, send_file
 
 from classifier.contract import Engine
 from classifier.errors import NoImage, TooLarge
@@ -23,7 +23,7 @@ class SentPhoto(NamedTuple):
 
 
 def sent_photos(request: Request, max_files: int, examples: Examples) -> list[SentPhoto]:
-    """The files of the form, read, or the example that was chosen. Raises NoImage, TooLarge or ResultNotFound."""
+    """Return the form's files, or the example that was chosen. Raises NoImage, TooLarge or ResultNotFound."""
     if name := request.form.get(EXAMPLE):
         return [SentPhoto(printable(name), examples.read(name))]
     files = [file for file in request.files.getlist(FIELD) if file.filename]
@@ -32,31 +32,36 @@ def sent_photos(request: Request, max_files: int, examples: Examples) -> list[Se
     if not files:
         raise NoImage("No photo was sent; please choose one (with curl: -F fileImage=@photo.jpg).")
     if len(files) > max_files:
-        raise TooLarge(f"These are {len(files)} photos, and one request may hold {max_files}; please send fewer.")
+        raise TooLarge(f"You sent {len(files)} photos, but one request may hold {max_files}; please send fewer.")
     return [SentPhoto(printable(file.filename or ""), file.read()) for file in files]
 
 
 class UploadViews:
-    """The views. Each reads the request, asks the engine, and renders."""
+    """The views of the form. Each reads the request, calls the engine, and renders."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, examples: Examples, answers: Outcomes, rendering: Rendering
+        self, engine: Engine, settings: Settings, examples: Examples, outcomes: Outcomes, rendering: Rendering
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._examples = examples
-        self._answers = answers
+        self._outcomes = outcomes
         self._rendering = rendering
+
+    def add_to(self, app: Flask) -> None:
+        app.add_url_rule("/", view_func=self.home)
+        app.add_url_rule("/", view_func=self.classify, methods=["POST"])
+        app.add_url_rule("/examples/<name>", view_func=self.example)
 
     def home(self) -> Response:
         return self._rendering.page()
 
     def classify(self) -> Response:
-        with self._engine.admit():  # before the upload is read: refusing has to be cheap
+        with self._engine.admit():  # before the upload is read, so that refusing it is cheap
             photos = sent_photos(request, self._settings.max_files, self._examples)
         answers = self._engine.classify([photo.data for photo in photos])
-        return self._rendering.answered(
-            [self._answers.result(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
+        return self._rendering.outcomes(
+            [self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
         )
 
     def example(self, name: str) -> Response:

@@ -1,7 +1,8 @@
-"""The English of an answer."""
+"""The wording of a result: sentences, labels, percentages and file names."""
 
 from functools import cache
 
+from classifier import text
 from classifier.contract import Prediction
 from web.pages.inflection import inflect
 
@@ -9,33 +10,33 @@ MAX_NAME = 255
 
 
 def sentence(prediction: Prediction) -> str:
-    """ "The image you uploaded is an Egyptian cat (47.31%)"."""
+    """Return "The image you uploaded is an Egyptian cat (47.31%)"."""
     return f"The image you uploaded is {with_article(readable(prediction.label))} ({percent(prediction.score)})"
 
 
 def readable(label: str) -> str:
-    """A label without the underscores of `decode_predictions`."""
+    """Return a label with spaces instead of the underscores of `decode_predictions`."""
     return label.replace("_", " ")
 
 
 def percent(score: float) -> str:
-    """A probability with two decimals, "47.31%"."""
-    return f"{score * 100:.2f}%"
+    """Return a probability (0 to 1) as a percentage with two decimals, "47.31%"."""
+    return text.percent(score, decimals=2)
 
 
 def printable(filename: str) -> str:
-    """A sent file name to show and send back: its last part, without control characters, not endless."""
+    """Return the last part of a sent file name, without control characters and at most 255 characters long."""
     name = filename.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in name if char.isprintable())[:MAX_NAME]
+    return text.printable(name, replacement="")[:MAX_NAME]
 
 
 @cache
 def with_article(noun: str) -> str:
-    """ "a unicycle", but "an umbrella"."""
-    return articles().a(noun)
+    """Return "a unicycle" for "unicycle", but "an umbrella" for "umbrella"."""
+    return inflector().a(noun)
 
 
 @cache
-def articles() -> inflect.engine:
-    """Knows English."""
+def inflector() -> inflect.engine:
+    """Return the inflector behind `with_article`; created once."""
     return inflect.engine()

@@ -1,4 +1,4 @@
-"""What a folder holds is told before it is trained on, and the folder stays as it was."""
+"""A folder is described before it is used for training, and it is not changed."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ from classifier.errors import DataError
 
 
 def scene(seed, size=(200, 160)):
-    """A picture with much to tell, unlike that of any other seed."""
+    """Return a detailed picture, unlike that of any other seed."""
     coarse = np.random.default_rng(seed).integers(0, 240, (10, 12, 3), np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
@@ -35,7 +35,7 @@ def fill(folder, first, count=12):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of twelve photos, with nothing amiss."""
+    """Two classes of twelve photos without any problem."""
     fill(tmp_path / "data" / "cats", 100)
     fill(tmp_path / "data" / "dogs", 200)
     return tmp_path / "data"
@@ -411,7 +411,7 @@ def test_a_sheet_has_a_row_per_class_and_a_square_per_photo(folder):
 
 
 def squares(sheet):
-    """How many photos are in each row: squares that are not white."""
+    """Return the number of photos in each row: the squares that are not white."""
     pixels = np.asarray(sheet)[GAP:, TITLE:]
     rows = [pixels[top : top + SIDE] for top in range(0, len(pixels) - SIDE, ROW)]
     return [sum(bool((row[:, x : x + SIDE] < 250).any()) for x in range(0, row.shape[1] - SIDE, ROW)) for row in rows]

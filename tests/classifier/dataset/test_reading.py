@@ -1,4 +1,4 @@
-"""What counts as a class and as a photo; the pixels of training are those of serving, beside the right labels."""
+"""Which folders are classes and which files are photos; training sees the pixels of serving, with the right labels."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ SIZE = (24, 32)
 
 
 def put(folder, **contents):
-    """Files by path below the folder; `__` stands for a slash."""
+    """Create files by their paths below the folder; `__` stands for a slash."""
     for name, content in contents.items():
         place(folder, name.replace("__", "/"), content)
 
@@ -30,7 +30,7 @@ def place(folder, name, content=b""):
 
 
 def names(folder):
-    """(path below the folder, class name, part) of every photo that is found."""
+    """Return Return (path below the folder, class name, part) of every photo that is found."""
     classes, photos = find(folder)
     return [(photo.path.relative_to(folder).as_posix(), classes[photo.label], photo.part) for photo in photos]
 
@@ -81,7 +81,7 @@ def test_a_class_called_test_beside_other_classes_is_a_class(tmp_path, others):
 
 
 def test_what_lies_beside_train_and_test_is_no_class(tmp_path):
-    """As in well-known archives, which hold the same photos again in a folder of their own name."""
+    """As in well-known archives, which contain the same photos again in a folder of their own name."""
     for name in ("train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg", "chest_xray/train/a/1.jpg"):
         place(tmp_path, name)
     assert find(tmp_path)[0] == ["a", "b"]
@@ -140,7 +140,7 @@ def test_a_folder_without_two_classes_is_one_sentence(tmp_path, kind):
 
 @pytest.mark.parametrize("name", ["a\nb", " ", "a\u200bb", b"caf\xe9".decode(errors="surrogateescape")])
 def test_a_class_whose_name_cannot_be_shown_is_refused_before_training(tmp_path, name):
-    """model.json would be refused, or could not be written, once the training is over."""
+    """Otherwise model.json would be refused, or could not be written, after the training."""
     (tmp_path / name).mkdir()
     (tmp_path / "rose").mkdir()
     with pytest.raises(DataError, match="please rename it") as raised:
@@ -150,7 +150,7 @@ def test_a_class_whose_name_cannot_be_shown_is_refused_before_training(tmp_path,
 
 @pytest.fixture
 def mixed(tmp_path):
-    """Readable and unreadable files by turns, so that a shift of one shows."""
+    """Readable and unreadable files alternate, so that a shift by one is detected."""
     contents = {
         "a/0-not.jpg": b"no image",
         "a/1.png": encoded(textured((90, 70))),

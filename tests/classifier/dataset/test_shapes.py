@@ -1,4 +1,4 @@
-"""The drawn picture set is the same for the same seed, sound, and harms no folder that is there."""
+"""The drawn data set is reproducible and sound, and it never overwrites an existing folder."""
 
 import hashlib
 

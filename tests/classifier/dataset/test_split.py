@@ -1,4 +1,4 @@
-"""Every photo is in one part, every class in every part, and the same seed says the same."""
+"""Every photo is in exactly one part, every class is in every part, and the split is reproducible."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The numbers are those of the model on photos it has not learned from, and on no others."""
+"""The metrics are those of the model on photos it was not trained on, and on no others."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ SIZE = (8, 12)  # (height, width)
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    """A model that says how blue, green and red a photo is on average, by a softmax; nothing trained it."""
+    """An untrained model: the softmax of a photo's average blue, green and red."""
     target = tmp_path_factory.mktemp("models") / "colours"
     target.mkdir()
     photos = keras.Input((*SIZE, 3), dtype="uint8")
@@ -49,14 +49,14 @@ def colours(pristine, tmp_path):
 
 
 def by_hand(path):
-    """The model in numpy: probabilities (3,) of a photo."""
+    """Return the probabilities (3,) of a photo: the model in NumPy."""
     photo = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
     logits = photo.mean(axis=(0, 1), dtype=float)[::-1] / 32
     return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 
 
 def draw(target, name, count, seed=0):
-    """Photos of random hues, so that a model of colours is often wrong about them."""
+    """Write photos of random hues, about which a model of colours is often wrong."""
     random = np.random.default_rng([seed, *name.encode()])
     (target / name).mkdir(parents=True)
     for i in range(count):
@@ -73,7 +73,7 @@ def photos(tmp_path):
 
 
 def seen(model, **parts):
-    """Note in the model folder which photos were used for what."""
+    """Record in the model folder which photos were used for what."""
     with (model / folder.SPLIT).open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "class", "part", "sha256"])
@@ -83,7 +83,7 @@ def seen(model, **parts):
 
 
 def agrees(metrics, paths):
-    """The metrics are those that scikit-learn finds for these photos."""
+    """Assert that the metrics are those of scikit-learn for these photos; return them."""
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
     scores = np.stack([by_hand(path) for path in paths])

@@ -1,4 +1,4 @@
-"""The numbers are those that one gets by hand, and the report is there whatever the model has answered."""
+"""The metrics equal those computed by hand, and there is a report for any answers of the model."""
 
 import json
 import math
@@ -29,13 +29,13 @@ def pets(threshold=0.0):
 
 
 def answers(predicted, classes, sure=0.6):
-    """Probabilities with `sure` for the class that is predicted, and the rest for the others alike."""
+    """Return probabilities: `sure` for the predicted class, the rest shared equally by the others."""
     n = len(classes)
     return np.where(np.eye(n, dtype=bool)[predicted], sure, (1 - sure) / (n - 1))
 
 
 def flowers():
-    """Ten photos of four of five classes, eight right; two roses taken for tulips."""
+    """Ten photos of four of five classes: eight right, two roses classified as tulips."""
     labels = np.array([0, 0, 1, 1, 2, 2, 2, 2, 4, 4])
     predicted = np.array([0, 0, 1, 1, 2, 2, 4, 4, 4, 4])
     return answers(predicted, FIVE), labels
@@ -192,7 +192,7 @@ def test_text_keeps_odd_and_long_names_whole():
 
 @pytest.fixture
 def photos(tmp_path):
-    """Ten photos, of which one is not there and one is not a photo."""
+    """Ten photos: one is missing, and one is not a photo."""
     paths = [tmp_path / f"{i}.jpg" for i in range(10)]
     for path in paths[:8]:
         path.write_bytes(picture("red", (90, 60)))

@@ -1,4 +1,4 @@
-"""The same answers whatever Keras runs on. Needs at least two of its backends in this environment:
+"""Keras gives the same answers on every backend. Needs at least two of them in this environment:
 `pip install jax jaxlib`, `torch`, `openvino`."""
 
 import os

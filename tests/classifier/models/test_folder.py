@@ -1,4 +1,4 @@
-"""A model folder is written whole or not at all, and what was changed in one is told in a sentence."""
+"""A model folder is written completely or not at all, and a changed one is refused with a one-line reason."""
 
 import json
 import os
@@ -150,7 +150,7 @@ def test_a_card_that_is_none(own, content):
 
 
 def test_labels_may_be_renamed_and_then_mean_what_the_card_says(own):
-    """Only the network is sealed: names are for people to correct."""
+    """Only the network has a checksum: people may correct the names."""
 
     ours = load(edited(own, labels=["rosso", "verde", "blu"]))
     assert [label.name for label in ours.info.labels] == ["rosso", "verde", "blu"]
@@ -203,7 +203,7 @@ def test_an_old_folder_is_replaced_as_a_whole(old, monkeypatch, system):
 
 @pytest.mark.skipif(not hasattr(__import__("ctypes").CDLL(None), "renameat2"), reason="this system has no renameat2")
 def test_the_name_is_never_without_a_folder(old, monkeypatch):
-    """Swapped in one step: the renames, which take two, are not used."""
+    """The folders are exchanged in one step, not by two renames."""
     from classifier.models import folder
 
     monkeypatch.setattr(Path, "rename", None)

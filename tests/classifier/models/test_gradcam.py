@@ -1,4 +1,4 @@
-"""Grad-CAM against a network small enough to compute by hand, and against what blanking a photo's parts does."""
+"""Grad-CAM against a network small enough to compute by hand, and against the effect of blanking parts of a photo."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_blanking_what_is_hot_costs_more_than_blanking_at_random():
 
 
 def blank(pixels, cells):
-    """The picture with some of its 7 x 7 parts in its average colour."""
+    """Return the picture with some of its 7 x 7 parts in its average colour."""
     changed = pixels.copy()
     for cell in cells:
         y, x = divmod(int(cell), 7)

@@ -1,4 +1,4 @@
-"""Somebody's saved model answers in its folder as it did by itself, or the reason why not is one sentence."""
+"""An imported model gives the same answers as the original, or it is refused with a one-line reason."""
 
 import json
 
@@ -31,7 +31,7 @@ def base(name="base"):
 
 
 def functional(units=3, activation="softmax", channels=3, **arguments):
-    """A network within a network, called as Keras' guide to transfer learning does."""
+    """Return a nested network, called as in Keras' guide to transfer learning."""
     from keras import Input, Model, layers
 
     inputs = Input((SIDE, SIDE, channels))
@@ -51,7 +51,7 @@ def sequential(units=3):
 
 @pytest.fixture
 def labels(tmp_path):
-    """Writes a text file with so many names."""
+    """Write a text file with as many names as asked for."""
 
     def write(count):
         path = tmp_path / "labels.txt"
@@ -63,7 +63,7 @@ def labels(tmp_path):
 
 @pytest.fixture
 def imported(tmp_path, labels):
-    """Saves a network, imports it and loads the folder: (Model, ModelCard)."""
+    """Save a network, import it and load the folder; returns (Model, ModelCard)."""
 
     def do(network, count=3, format="keras", **options):
         from classifier.models.importing import import_model
@@ -77,7 +77,7 @@ def imported(tmp_path, labels):
 
 @pytest.fixture
 def refused(tmp_path, labels):
-    """The sentence for a network, or a file, that cannot be imported; nothing is written then."""
+    """Return the message for a network, or a file, that cannot be imported; nothing may be written."""
 
     def do(source, count=3, format="keras", scale="0..255", names=None):
         from classifier.models.importing import import_model
@@ -190,7 +190,7 @@ def test_another_number_of_labels(refused, count):
 
 @pytest.mark.parametrize("units", [3, 1])
 def test_logits_are_no_probabilities(refused, units):
-    """A single logit may well look like a probability: it is told by its layer."""
+    """A single logit may look like a probability; only its layer gives it away."""
     network = functional(units, None, kernel_initializer="zeros", bias_initializer="ones")
     network.layers[-1].bias.assign(network.layers[-1].bias * 0.4)
     assert "expected probabilities, which add up to 1" in refused(network, max(2, units))
@@ -242,7 +242,7 @@ def test_no_file(refused, tmp_path, name):
 
 
 def written(tmp_path, how):
-    """A network in which a Python function that leaves a file behind is hidden."""
+    """Return a network with a hidden Python function that creates a file."""
     from keras import Input, Model, layers
 
     spy = lambda x, path=str(tmp_path / "ran"): __import__("pathlib").Path(path).touch() or x * 1.0  # noqa: E731

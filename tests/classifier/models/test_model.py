@@ -1,8 +1,9 @@
-"""The compiled model equals keras.applications used by hand; what cannot be loaded is told in one line."""
+"""The compiled model equals keras.applications used by hand, and a model that cannot be loaded is a one-line error."""
 
 import hashlib
 import json
 import shutil
+from functools import cache
 
 import h5py
 import numpy as np
@@ -57,7 +58,7 @@ def small_labels(tmp_path_factory):
 
 
 def save_legacy(network, path):
-    """The layout of `vgg16_weights_tf_dim_ordering_tf_kernels.h5`: a group per layer, its arrays listed by name."""
+    """Save weights in the layout of `vgg16_weights_tf_dim_ordering_tf_kernels.h5`: a group of arrays per layer."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
         file.attrs["backend"] = b"tensorflow"
@@ -71,7 +72,7 @@ def save_legacy(network, path):
 
 
 def by_hand(network, preprocess_input, paths):
-    """What the tutorials do, one photo at a time."""
+    """Return the scores computed as in the tutorials, one photo at a time."""
     from keras.utils import img_to_array, load_img
 
     batches = [np.expand_dims(img_to_array(load_img(path, target_size=SIZE)), 0) for path in paths]
@@ -168,7 +169,7 @@ def test_models_are_found_by_their_module_style_names(name):
 
 
 def test_input_sizes_are_those_of_keras(monkeypatch):
-    """Each builder tells its default size when it asks Keras for the input shape."""
+    """Each builder reveals its default size when it asks Keras for the input shape."""
     import keras
     from keras.src.applications import imagenet_utils
 
@@ -203,14 +204,19 @@ def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
     np.testing.assert_allclose(ours(pixels), np.asarray(reference(pixels.astype("float32"))), atol=1e-5)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
-def test_reduced_precision_stays_near_float32(labels_path, precision, tolerance):
+@pytest.fixture(scope="module")
+def random_vgg16(labels_path):
+    """VGG16 with the random weights of the site, in float32."""
+    return load("vgg16", "random", labels_path)
 
-    full = load("vgg16", "random", labels_path)
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_reduced_precision_stays_near_float32(random_vgg16, labels_path, precision, tolerance):
+
     low = load("vgg16", "random", labels_path, precision)
-    assert (full.info.precision, low.info.precision) == ("float32", precision)
+    assert (random_vgg16.info.precision, low.info.precision) == ("float32", precision)
     pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
-    expected, ours = full(pixels), low(pixels)
+    expected, ours = random_vgg16(pixels), low(pixels)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-5)  # the softmax is computed in float32
     assert expected.max() > 0.002  # not uniform
@@ -227,29 +233,37 @@ def test_auto_precision_is_float32_on_a_cpu_and_float16_on_a_gpu(monkeypatch):
     assert precision.resolve("bfloat16") == "bfloat16"
 
 
+PHOTOS = sorted((SHARED / "photos").iterdir()) if SHARED.is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def real_answers():
+    """The answers of the real MobileNetV2 to the real photos; each combination of options is run once."""
+
+    @cache
+    def real_answers(precision="float32", resize="crop"):
+        weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
+        engine = LocalEngine(load("mobilenet_v2", weights, labels, precision, resize=resize))
+        return engine.classify([path.read_bytes() for path in PHOTOS])
+
+    return real_answers
+
+
 @needs_shared
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_reduced_precision_gives_real_names_too(precision):
-
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    files = [file.read_bytes() for file in sorted((SHARED / "photos").iterdir())]
-    full, low = (LocalEngine(load("mobilenet_v2", weights, labels, p)).classify(files) for p in ("float32", precision))
-    pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(full, low, strict=True)]
+def test_reduced_precision_gives_real_names_too(real_answers, precision):
+    pairs = [(a.predictions[0], b.predictions[0]) for a, b in zip(real_answers(), real_answers(precision), strict=True)]
     assert sum(a.index == b.index for a, b in pairs) >= 23
     assert max(abs(a.score - b.score) for a, b in pairs if a.index == b.index) < 0.18
 
 
 @needs_shared
-def test_real_weights_give_real_names():
-
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    files = sorted((SHARED / "photos").iterdir())
+def test_real_weights_give_real_names(real_answers):
     found = {}
     for resize in ("crop", "stretch"):
-        ours = load("mobilenet_v2", weights, labels, resize=resize)
-        answers = LocalEngine(ours).classify([file.read_bytes() for file in files])
+        answers = real_answers(resize=resize)
         ranks = [[p.wnid for p in a.predictions].index(f.name[:9]) if f.name[:9] in [p.wnid for p in a.predictions]
-                 else None for a, f in zip(answers, files, strict=True)]  # fmt: skip
+                 else None for a, f in zip(answers, PHOTOS, strict=True)]  # fmt: skip
         found[resize] = sum(rank == 0 for rank in ranks), sum(rank is not None for rank in ranks)
     assert found["crop"] >= (20, 23)
     assert found["crop"][1] >= 23

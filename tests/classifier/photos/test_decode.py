@@ -1,4 +1,4 @@
-"""Any image people have becomes the right pixels; anything else becomes one of our errors."""
+"""Every image in common use gives the right pixels; everything else gives one of our errors."""
 
 import io
 import json
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hostile.images import BUGS, TEXT, png, progressive, webp
 from PIL import Image, ImageOps
+from support.environ import PYTHONPATH
 from support.pictures import encoded, picture, textured
 
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.photos import decode, fit
-from web.settings import ROOT
 
 SIZE = (224, 224)
 ORIENTATION = 0x0112
@@ -27,7 +27,7 @@ def average(data: bytes) -> list[int]:
 
 
 def crop_oracle(image: Image.Image, side: int = 224) -> np.ndarray:
-    """The recipe by hand: shorter side to 256, bicubic, then the centre."""
+    """Crop by hand: shorter side to 256, bicubic, then the centre."""
     scale = side * 8 / 7 / min(image.size)
     resized = image.resize([round(length * scale) for length in image.size], Image.Resampling.BICUBIC)
     left, upper = (resized.width - side) // 2, (resized.height - side) // 2
@@ -161,7 +161,7 @@ def test_the_preview_is_a_small_jpeg_without_metadata():
 
 
 def jpeg_in_scans(width: int, height: int) -> bytes:
-    """A grey baseline JPEG whose three channels come in a scan each, so that a decoder has to hold it whole."""
+    """Return a grey baseline JPEG with a scan for each channel, so that a decoder must hold the whole image."""
     tables = b"\xff\xdb\0\x43\0" + b"\1" * 64
     for kind in (0x00, 0x10):  # one code of one bit, for "nothing here"
         tables += b"\xff\xc4\0\x14" + bytes([kind, 1]) + b"\0" * 15 + b"\0"
@@ -266,8 +266,8 @@ def test_a_jpeg_counts_at_the_scale_it_is_decoded_at():
 
 @pytest.fixture(scope="module")
 def measured():
-    """What reading each of the files that once cost too much costs now, and what it leaves in the log."""
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    """The cost of reading each of the files that once took too much time or memory."""
+    environ = {**os.environ, **PYTHONPATH}
     done = subprocess.run([sys.executable, "-m", "hostile.measure"], capture_output=True, check=True, env=environ)
     assert len(done.stderr) < 1000
     return {name: outcome for name, *outcome in json.loads(done.stdout)}

@@ -233,7 +233,7 @@ def test_killed_and_interrupted_runs_go_on_without_losing_or_repeating_a_row(pho
 
 @pytest.mark.parametrize("moment", ["fsync", "replace", "rmtree"])
 def test_a_crash_at_the_worst_moment_costs_no_row(run, photos, output, monkeypatch, moment):
-    """As if the process ended there: what comes after never happens."""
+    """Simulate the end of the process at this point."""
     monkeypatch.setattr(parts, "PART_ROWS", 64)
     where = {"fsync": "os.fsync", "replace": "pathlib.Path.replace", "rmtree": "shutil.rmtree"}[moment]
     files = find([photos])
@@ -302,7 +302,7 @@ def lines(output):
 
 
 def test_what_the_actors_do_is_what_the_engine_does(engine, photos):
-    """Without Ray: the two steps, one after the other."""
+    """Run the two steps one after the other, without Ray."""
     files = [str(path) for path in find([photos])[:20]]
     decoded = [decode({"file": file}, ToyModel.info.size, "crop", 50) for file in files]
     batch = {name: np.array([row[name] for row in decoded]) for name in decoded[0]}

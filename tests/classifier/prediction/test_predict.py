@@ -1,4 +1,4 @@
-"""From the command line come the engine's answers, a row per photo, in order, whatever some of the files are."""
+"""The command line gives the engine's answers, one row per photo and in order, even if some files are not photos."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def engine():
 
 @pytest.fixture
 def photos(tmp_path):
-    """Red, lime and blue, and two files that are no photos, in a folder with one below."""
+    """A folder with a subfolder: red, lime and blue photos, and two files that are not photos."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     for name, content in {

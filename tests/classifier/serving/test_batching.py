@@ -1,4 +1,4 @@
-"""The batcher's promises, each held by events instead of sleeps."""
+"""The batcher's guarantees, tested with events and a clock, without sleeping."""
 
 import random
 import threading

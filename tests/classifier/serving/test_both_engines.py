@@ -1,4 +1,4 @@
-"""One contract, two engines: whatever is asked, the local one and the one on Ray say the same."""
+"""One contract, two engines: the local one and the one on Ray give the same answers."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ def steering(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=needs_ray)])
 def make(request, steering):
-    """Engines of the kind, all around the same model; keyword arguments are the bounds."""
+    """Make engines of one kind around the same model; keyword arguments are limits."""
     made = []
 
     def local(**bounds):

@@ -1,4 +1,4 @@
-"""The engine answers every photo or says why not, and the next one works."""
+"""The engine answers every photo or gives the reason why not, and the next photo works."""
 
 import io
 import threading
@@ -62,7 +62,7 @@ def make(model):
 
 
 def in_threads(function, arguments):
-    """Call `function` with each argument at the same time; the results in order."""
+    """Call `function` with each argument at the same time; return the threads and the results, in order."""
     results = [None] * len(arguments)
 
     def call(i):
@@ -80,7 +80,7 @@ def best(answer):
 
 
 def hold(model, engine):
-    """Keep the model busy with one photo, so that whatever follows has to wait."""
+    """Keep the model busy with one photo, so that everything else has to wait."""
     model.go_on.clear()
     threads, _ = in_threads(engine.classify, [[picture()]])
     assert model.started.acquire(timeout=SOON)
@@ -238,7 +238,7 @@ def test_a_full_queue_is_503_with_retry_after_before_the_upload_is_read(site, mo
 
 
 class SlowUpload(io.BytesIO):
-    """A body of which nothing comes before something else has happened."""
+    """A body that sends nothing before something else has happened."""
 
     def __init__(self, body, has_happened):
         super().__init__(body)
@@ -286,7 +286,7 @@ def test_a_hung_model_is_neither_alive_nor_ready(make, model, settings):
     for path in ("/healthz", "/readyz"):
         response = client.get(path, headers={"Accept": "application/json"})
         assert response.status_code == 503
-        assert "has to be replaced" in response.json["detail"]
+        assert "must be replaced" in response.json["detail"]
     model.go_on.set()
     for thread in holding:
         thread.join(SOON)

@@ -1,4 +1,4 @@
-"""What is kept is whole, within bounds, and goes when it should."""
+"""Kept results are complete, bounded, and removed in time."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Every kind of store keeps the same promises, and so does what is kept in it: a folder, memory, a real S3 server."""
+"""Every kind of store behaves alike, as do the results kept in it: a folder, memory, a real S3 server."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from serving import free_port, run_together
 from support.models import ToyModel
 from support.pictures import picture
 from support.sites import post
-from support.waiting import SteppedClock
+from support.waiting import SteppedClock, wait_until
 
 from app import create_app
 from classifier.errors import ResultNotFound, StartupError, Unavailable
@@ -42,7 +42,7 @@ def s3_server():
 
 @pytest.fixture
 def s3(s3_server, monkeypatch):
-    """An empty place on that server, which the usual variables lead to."""
+    """An empty prefix on that server, found through the usual variables."""
     import s3fs
 
     use_s3(monkeypatch, s3_server)
@@ -59,7 +59,7 @@ def use_s3(monkeypatch, endpoint):
 
 @pytest.fixture(params=ADDRESSES)
 def place(request, tmp_path):
-    """Where a store opens; each time as if by another machine."""
+    """The place of a store; every opening is like one by another machine."""
     if request.param == "s3":
         return request.getfixturevalue("s3")
     if request.param == "memory":
@@ -76,7 +76,7 @@ def place(request, tmp_path):
 
 @pytest.fixture
 def open_it(place):
-    """Opens the store at the place; `elsewhere` is a file system that shows what is half-written, like SFTP."""
+    """Open the store at the place; `elsewhere` is a file system that exposes partial writes, like SFTP."""
 
     def open_it():
         if not str(place).startswith("elsewhere"):
@@ -163,7 +163,7 @@ def test_what_lies_deeper_is_another_store(place, open_it):
 
 
 def test_readers_see_all_of_a_document_or_none_of_it(open_it):
-    """One writes two documents in turn, four read."""
+    """One thread writes two documents in turn, four threads read."""
     writer, seen = open_it(), set()
     writer.write("a", b"0" * 50_000)
     done = threading.Event()
@@ -244,9 +244,7 @@ def test_a_full_remote_store_is_swept_beside_the_requests(s3):
     uploads = KeptResults(s3, keep_mb=0.5)
     uploads.start_sweeping()
     kept = [uploads.keep(bytes(100_000), ANSWER) for _ in range(8)]
-    deadline = time.monotonic() + 30
-    while len(uploads.ids()) > 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(uploads.ids()) <= 5, 30)
     uploads.close()
     assert set(uploads.ids()) <= set(kept)
     assert len(uploads.ids()) <= 5
@@ -261,7 +259,7 @@ def unreachable(monkeypatch):
 
 @pytest.fixture
 def silent(monkeypatch):
-    """The place of one that takes connections and says nothing."""
+    """The place of an S3 server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         use_s3(monkeypatch, "http://127.0.0.1:{}".format(*server.getsockname()[1:]))
         yield "s3://photos/kept"

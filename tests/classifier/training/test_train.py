@@ -1,4 +1,4 @@
-"""What training leaves behind is whole or not there, the best it had, and no test photo has had a hand in it."""
+"""Training writes a complete model folder or nothing, with the best weights, and never learns from a test photo."""
 
 import csv
 import json
@@ -47,7 +47,7 @@ TRANSFER = {"backbone": "mobilenet_v2", "weights": "random", "image_size": SIDE,
 
 
 def draw(target, classes=COLOURS, count=12, seed=0):
-    """Flat colours with noise, 40 x 40; every picture is another."""
+    """Draw flat colours with noise, 40 x 40; all pictures differ."""
     random = np.random.default_rng(seed)
     for label, name in enumerate(classes):
         (target / name).mkdir(parents=True)
@@ -77,7 +77,7 @@ def trained(data, tmp_path_factory):
 
 @pytest.fixture
 def older(trained, tmp_path):
-    """A whole model folder that a training is to replace, or to leave alone."""
+    """A complete model folder that a training has to replace or leave alone."""
     return shutil.copytree(trained[0], tmp_path / "model")
 
 
@@ -91,7 +91,7 @@ def split_of(target):
 
 
 def untouched(target, before):
-    """As it was, usable, and nothing half-done beside it."""
+    """Assert that a folder is unchanged and usable, with nothing unfinished beside it."""
     assert contents(target) == before
     assert [path.name for path in target.parent.iterdir()] == [target.name]
     folder.read(target)
@@ -203,7 +203,7 @@ def test_the_same_seed_gives_the_same_split_labels_and_weights(trained, data, tm
 
 
 class Halves:
-    """Inputs of two numbers whose larger one is the class: what fit() needs, without photos."""
+    """Inputs of two numbers, of which the larger one is the class: all that fit() needs, without photos."""
 
     def __init__(self, count=64, scale=1.0):
         self.values = np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32) * scale
@@ -213,7 +213,7 @@ class Halves:
         return fit.Batches(self.values.__getitem__, self.labels, np.arange(len(self.labels)), 8, seed)
 
     def swapped(self):
-        """With the wrong labels: the better the training, the worse this gets."""
+        """Return the batches with the wrong labels: the better the training, the worse their loss."""
         return fit.Batches(self.values.__getitem__, 1 - self.labels, np.arange(len(self.labels)), 8)
 
 
@@ -418,14 +418,14 @@ def test_a_training_that_is_interrupted_at_once_leaves_the_older_model(data, old
     untouched(older, before)
 
 
-@pytest.mark.parametrize(("module", "at"), [(folder, "write_split"), (record, "write_examples")])
-def test_an_error_while_writing_leaves_the_older_model(data, older, monkeypatch, module, at):
+@pytest.mark.parametrize("at", ["models.folder.write_split", "training.record.write_examples"])
+def test_an_error_while_writing_leaves_the_older_model(data, older, monkeypatch, at):
     before = contents(older)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, at, full)
+    monkeypatch.setattr(f"classifier.{at}", full)
     with pytest.raises(StartupError, match="No space left"):
         train(data, older, Options(**{**TINY, "epochs": 1}))
     untouched(older, before)
@@ -449,7 +449,7 @@ def test_a_kill_leaves_the_older_model(data, older):
 
 
 def said(capsys, *arguments):
-    """The one sentence with which a command fails."""
+    """Return the one-line message with which a command fails."""
     assert cli.main([str(argument) for argument in arguments]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     (sentence,) = [line for line in lines if line.startswith("Cannot train: ")]
@@ -468,7 +468,7 @@ def test_a_folder_that_is_no_model_folder_is_left_alone(data, tmp_path, capsys):
 
 
 def test_a_model_among_the_classes_is_refused(data, capsys):
-    """The next training would take it for a class, and the pictures of its report for photos."""
+    """Otherwise the next training would treat it as a class, and the pictures of its report as photos."""
     for output in (data / "model", data / "red" / "model"):
         assert "would pass for a class" in said(capsys, "train", data, "-o", output, "--recipe", "small")
         assert not output.exists()

@@ -1,4 +1,4 @@
-"""The dialects for programs, request by request: what is right is answered, what is wrong is told in one sentence."""
+"""The protocols for programs: correct requests are answered, and the error for a wrong one is one sentence."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ def outputs(response) -> dict:
 
 
 def sentence(response, status: int) -> str:
-    """The error as the dialects tell it."""
+    """Return the error message of a response."""
     assert (response.status_code, response.mimetype) == (status, "application/json"), response.text
     assert list(response.json) == ["error"]
     return response.json["error"]
@@ -121,22 +121,28 @@ BLACK = [0] * (224 * 224 * 3)
 WRONG = {
     "no input": (asking(), "one input"),
     "two inputs": (asking(RED, RED), "one input"),
-    "inputs that are no list": ({"inputs": RED}, '"inputs" has to be a list'),
-    "an input that is no object": (asking(7), "has to be an object"),
+    "inputs that are no list": ({"inputs": RED}, '"inputs" must be a list'),
+    "an input that is no object": (asking(7), "must be an object"),
     "an unknown input": (asking(tensor(picture(), name="photo")), '"images" of BYTES or "pixels" of UINT8'),
     "another datatype": (asking(tensor(picture(), datatype="FP32")), '"images" of BYTES or "pixels" of UINT8'),
-    "no shape": (asking(tensor(picture(), shape=[])), "has to be [n] or [n, 1]"),
-    "too many dimensions": (asking(tensor(picture(), shape=[1, 2])), "has to be [n] or [n, 1]"),
-    "a shape of truths": (asking(tensor(picture(), shape=[True])), "whole number"),
+    "no shape": (asking(tensor(picture(), shape=[])), "must be [n] or [n, 1]"),
+    "too many dimensions": (asking(tensor(picture(), shape=[1, 2])), "must be [n] or [n, 1]"),
+    "a shape of truths": (asking(tensor(picture(), shape=[True])), '"shape[0]" must be a whole number, not true.'),
+    "a shape in words": (asking(tensor(picture(), shape="1")), '"shape" must be a list, not a string.'),
+    "a size of its own": (asking(tensor(picture(), parameters={"binary_data_size": -1})), "at least 0, not -1."),
+    "an output that is none": (asking(RED, outputs=[7]), '"outputs[0]" must be an object, not 7.'),
+    "more outputs than there are": (asking(RED, outputs=[{"name": "labels"}] * 4), "each once"),
+    "neither binary nor not": (asking(RED, parameters={"binary_data_output": 1}), "must be true or false, not 1."),
+    "a very long number": (asking(RED, id=10**100), "must be a string, not a long number."),
     "no images": (asking(tensor(shape=[0])), "no image"),
-    "fewer images than the shape says": (asking(tensor(picture(), shape=[2])), "2 images, and the data has 1"),
+    "fewer images than the shape says": (asking(tensor(picture(), shape=[2])), "2 images, but the data has 1"),
     "no base64": (asking(tensor(data=["*"], shape=[1])), "base64"),
     "an umlaut": (asking(tensor(data=["ä"], shape=[1])), "base64"),
-    "numbers for images": (asking(tensor(data=[7], shape=[1])), "has to be a string"),
-    "no data": (asking(tensor(data=None, shape=[1])), '"data" has to be a list'),
-    "pixels of another size": (asking(pixels([0] * 27, (1, 3, 3, 3))), "has to be [n, 224, 224, 3]"),
-    "too few pixels": (asking(pixels([1, 2, 3])), "not of the shape"),
-    "nested otherwise": (asking(pixels([BLACK])), "not of the shape"),
+    "numbers for images": (asking(tensor(data=[7], shape=[1])), "must be a string"),
+    "no data": (asking(tensor(data=None, shape=[1])), '"data" of "images" must be a list'),
+    "pixels of another size": (asking(pixels([0] * 27, (1, 3, 3, 3))), "must be [n, 224, 224, 3]"),
+    "too few pixels": (asking(pixels([1, 2, 3])), "does not have the shape"),
+    "nested otherwise": (asking(pixels([BLACK])), "does not have the shape"),
     "a number too large": (asking(pixels([*BLACK[1:], 256])), "0 to 255"),
     "a number below 0": (asking(pixels([*BLACK[1:], -1])), "0 to 255"),
     "a fraction": (asking(pixels([*BLACK[1:], 0.5])), "0 to 255"),
@@ -146,13 +152,13 @@ WRONG = {
     "lists of unequal lengths": (asking(pixels([[1, 2], [3]])), "0 to 255"),
     "lists and numbers": (asking(pixels([[1, 2], 3])), "0 to 255"),
     "empty lists": (asking(pixels([[], []])), "0 to 255"),
-    "no classes": (asking(RED, parameters={"top_k": 0}), '"top_k" has to be at least 1'),
-    "half a class": (asking(RED, parameters={"top_k": 0.5}), '"top_k" has to be a whole number'),
+    "no classes": (asking(RED, parameters={"top_k": 0}), '"top_k" must be at least 1'),
+    "half a class": (asking(RED, parameters={"top_k": 0.5}), '"top_k" must be a whole number'),
     "an unknown output": (asking(RED, outputs=[{"name": "x"}]), "labels, scores, indices"),
     "an output twice": (asking(RED, outputs=[{"name": "labels"}] * 2), "each once"),
-    "a number for an id": (asking(RED, id=7), '"id" has to be a string'),
+    "a number for an id": (asking(RED, id=7), '"id" must be a string'),
     "binary data that is not there": (asking(tensor(parameters={"binary_data_size": 9}, shape=[1])), LENGTH),
-    "a list for a request": ([], "has to be an object"),
+    "a list for a request": ([], "must be an object"),
 }
 
 
@@ -237,7 +243,7 @@ def test_another_model_is_nowhere_whatever_is_asked_of_it(client):
     ]:
         assert (
             sentence(client.open(address, method=method), 404)
-            == "There is no model of this name here; this site's is toy."
+            == "There is no model of this name here; this site's model is toy."
         )
     assert "its version is 1" in sentence(client.get("/v2/models/toy/versions/2"), 404)
 
@@ -291,9 +297,9 @@ def test_the_task_takes_json_with_parameters(client):
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({}, '"inputs" has to be a string'),
+        ({}, '"inputs" is missing'),
         ({"inputs": "*"}, "base64"),
-        ({"inputs": "", "parameters": []}, '"parameters" has to be an object'),
+        ({"inputs": "", "parameters": []}, '"parameters" must be an object'),
         ({"inputs": "", "parameters": {"top_k": -1}}, "at least 1"),
         ({"inputs": "", "parameters": {"function_to_apply": "none"}}, 'can only be "softmax"'),
         ({"inputs": ""}, "empty"),

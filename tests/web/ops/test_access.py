@@ -1,4 +1,4 @@
-"""Who may come in: the token, the rate, host names, and the true client behind proxies."""
+"""Access control: the token, the rate limit, host names, and the true client behind proxies."""
 
 import base64
 import shutil
@@ -28,7 +28,7 @@ def basic(password: str) -> dict[str, str]:
 def test_without_the_token_there_is_nothing_to_see(make_client, url, headers):
     response = make_client(**SECRET).get(url, headers=headers)
     assert response.status_code == 401
-    assert "wants its token" in response.text
+    assert "needs its access token" in response.text
     assert "<form" not in response.text
     ways = response.headers.getlist("WWW-Authenticate")
     assert [way.split()[0].lower() for way in ways] == ["basic", "bearer"]
@@ -49,7 +49,7 @@ def test_a_browser_sends_a_token_in_any_letters(make_client):
     assert make_client(**SECRET).get("/", headers=basic("se-cret-ü")).status_code == 200
 
 
-@pytest.mark.parametrize("url", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("url", ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"])
 def test_health_needs_no_token(make_client, url):
     assert make_client(**SECRET).get(url).status_code == 200
 
@@ -58,9 +58,16 @@ def test_who_asks_too_often_is_told_when_to_come_again(make_client):
     client = make_client(rate="2/minute")
     assert [post(client, picture("lime")).status_code for _ in range(3)] == [200, 200, 429]
     refused = post(client, picture("lime"), json=True)
-    assert refused.json["detail"].startswith("You have asked more often")
+    assert refused.json["detail"].startswith("You have sent more requests than this site allows")
     assert 0 < int(refused.headers["Retry-After"]) <= 61
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(("path", "statuses"), [("/why?class=0", [200, 429]), ("/image", [200, 200])])
+def test_heat_maps_count_towards_the_rate_and_pictures_do_not(make_client, path, statuses):
+    client = make_client(rate="2/minute")
+    (result,) = post(client, picture("lime"), json=True).json["results"]
+    assert [client.get(result["url"] + path).status_code for _ in range(2)] == statuses
 
 
 def test_each_client_behind_the_proxy_has_a_rate_of_its_own(make_client):
@@ -117,7 +124,7 @@ def test_other_host_names_are_not(make_client, accept):
     client = make_client(trusted_hosts=("photos.example.org",))
     response = client.get("/", headers={"Host": "evil.example.com", "Accept": accept})
     assert response.status_code == 400
-    assert "does not answer to that host name" in response.text
+    assert "does not serve that host name" in response.text
     assert "evil" not in response.text
 
 

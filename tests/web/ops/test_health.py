@@ -1,4 +1,4 @@
-"""Alive and ready are told apart, and each says why not."""
+"""Liveness and readiness are separate, and each gives the reason if it fails."""
 
 import pytest
 from support.models import ToyModel

@@ -1,4 +1,4 @@
-"""One line a request: enough to understand it, nothing that is the visitor's own."""
+"""One line per request: enough to understand it, nothing personal."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from web.ops import logs
 
 @pytest.fixture
 def lines(caplog):
-    """The fields of each request's line."""
+    """Return the fields of each request's line."""
     caplog.set_level(logging.INFO, "site.request")
     return lambda: [record.fields for record in caplog.records if record.name == "site.request"]
 

@@ -1,4 +1,4 @@
-"""Bad input: the right status, one sentence in HTML and in JSON, nothing left behind, and the next request works."""
+"""Bad input gets the right status and one sentence, in HTML and JSON, and leaves nothing behind."""
 
 import html
 import re
@@ -12,7 +12,7 @@ JSON = {"Accept": "application/json"}
 
 
 def form(*parts: tuple[str, bytes]) -> dict:
-    """A multipart body written by hand, from (headers, content) pairs: clients refuse to send some of these."""
+    """Return a multipart body made by hand from (headers, content) pairs, as clients refuse to send some of these."""
     body = b"".join(b"--sep\r\n" + head.encode() + b"\r\n\r\n" + content + b"\r\n" for head, content in parts)
     return {"data": body + b"--sep--\r\n", "content_type": "multipart/form-data; boundary=sep"}
 
@@ -138,7 +138,7 @@ def test_what_is_our_fault_is_logged_and_told_in_general_words(client, monkeypat
     monkeypatch.setattr("classifier.storage.kept.KeptResults.keep", lambda *_: 1 / 0)
     response = post(client, picture(), json=True)
     assert response.status_code == 500
-    assert response.json["detail"] == "Something went wrong on our side and was noted; please try again."
+    assert response.json["detail"] == "Something went wrong on our side. The error has been logged; please try again."
     assert "ZeroDivisionError" in caplog.text
     monkeypatch.undo()
     assert post(client, picture()).status_code == 200

@@ -1,4 +1,4 @@
-"""Was this right? What visitors say is kept as long as the photo, and longer only where they allow it."""
+"""Feedback is kept as long as the photo, and longer only if the visitor permits it."""
 
 import os
 
@@ -103,5 +103,5 @@ def test_a_label_never_leads_out_of_the_folder(label, name):
 def test_neither_yes_nor_no_is_nothing(client, kept, form):
     refused = say(client, kept, **form)
     assert refused.status_code == 400
-    assert "yes or no" in refused.text
+    assert "must be &#34;yes&#34; or &#34;no&#34;" in refused.text
     assert "feedback" not in again(client, kept)

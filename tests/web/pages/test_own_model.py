@@ -1,4 +1,4 @@
-"""A model folder on the page: its labels, its threshold and its examples, and the same answers as everywhere else."""
+"""A model folder behind the site: its labels, threshold and examples, and the same answers as everywhere else."""
 
 import io
 import json
@@ -30,7 +30,7 @@ NOT_SURE = "Not sure what the image you uploaded is"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A folder that knows red, green and blue, with two examples."""
+    """A model folder that knows red, green and blue, with two examples."""
     path = write_colours(tmp_path_factory.mktemp("models") / "colours", threshold=THRESHOLD)
     (path / "examples").mkdir()
     for name, colour in (("1.jpg", "red"), ("2.PNG", "blue")):
@@ -78,7 +78,7 @@ def test_the_page_and_json_say_its_labels(site):
 
 
 def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, tmp_path):
-    """The same photos by three ways, and by hand: the same probabilities."""
+    """The same photos get the same probabilities in three ways and by hand."""
     from classifier.dataset import reading
     from classifier.evaluation import evaluate
     from classifier.models import folder
@@ -133,8 +133,8 @@ def test_under_its_threshold_it_is_not_sure(site):
     response = post(site, UNSURE)
     assert NOT_SURE in text(response)
     assert "The image you uploaded is a" not in text(response)
-    assert "red comes nearest" in text(response)
-    assert "from 60.00% on" in text(response)
+    assert "The closest match is red, with" in text(response)
+    assert "at least 60.00% to name a photo" in text(response)
     (result,) = post(site, UNSURE, json=True).json["results"]
     assert result["sure"] is False
     assert result["predictions"][0]["label"] == "red"

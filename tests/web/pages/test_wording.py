@@ -1,4 +1,4 @@
-"""Outcomes in words."""
+"""The wording of outcomes."""
 
 import pytest
 
