@@ -1,13 +1,14 @@
-"""The engine of the site: encoded photos in, named classes out. It never imports Flask.
+"""The engine of the site: encoded photos in, named classes out. It never imports Flask or `web`.
 
-`images` turns untrusted bytes into pixels, `model` names or loads a Keras model, `backend` is the only
-file that knows TensorFlow from JAX and PyTorch, `engine` puts the three together, `uploads` keeps what
-was answered for a while, `errors` is what can go wrong; `training` makes models of one's own. Importing
-this package loads no TensorFlow.
+From the ground up: `contract`, `options`, `errors`, `text`, `atomic` and `progress` are the vocabulary that all share.
+`photos` turns bytes from strangers into pixels, `models` a name or a folder into a warm model, and `serving` many
+requests into batches and answers; `cluster` does the same on other machines. `storage` keeps results for a while.
+`prediction` answers files from the command line. `dataset`, `evaluation` and `training` make models of your own.
+Importing this package loads no TensorFlow.
 """
 
 import os
 
-# Read when TensorFlow is first imported, so set before any module here can do that.
-# Warnings and worse only, where TensorFlow lets us: its start-up chatter hides our own lines.
+# TensorFlow reads this when it is first imported, so it is set before any module here can do that.
+# Warnings and errors only, as far as TensorFlow allows: its start-up messages hide ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

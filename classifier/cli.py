@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from classifier.errors import ClassifierError, DataError
-from classifier.options import ENV_PREFIX, Limits, ModelOptions, choices, expected, shown_default
+from classifier.options import ENV_PREFIX, UPLOADS, Limits, ModelOptions, choices, expected, shown_default
 from classifier.training.options import Options
 
 FAILED, INTERRUPTED = 1, 130
@@ -310,7 +310,7 @@ def import_(file: Path, labels: Path, output: Path, scale: str, resize: Literal[
 
 @commands.command("feedback", short_help="export the visitors' feedback as photos to train on")
 @click.argument("output", metavar="OUT", type=PATH)
-@click.option("--uploads", cls=Setting, default="uploads", help="where the site keeps its results")
+@click.option("--uploads", cls=Setting, default=UPLOADS, help="where the site keeps its results")
 def feedback(output: Path, uploads: str) -> int:
     """Export the photos that visitors confirmed or corrected to a folder of photos per class, for training."""
     from classifier.storage.feedback import Feedback, export

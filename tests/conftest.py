@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn(item.location[0]))  # stable: within a turn, pytest-randomly's order stays
+
+
+def pytest_collection_finish() -> None:
+    if "tensorflow" in sys.modules:
+        raise pytest.UsageError("Collecting the tests has imported TensorFlow; import it in a fixture or a test.")
 
 
 @pytest.fixture

@@ -10,7 +10,17 @@ from limits import parse_many
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from classifier.options import ENV_PREFIX, AbsolutePath, Limits, ModelOptions, build, select, shown_default, suggestion
+from classifier.options import (
+    ENV_PREFIX,
+    UPLOADS,
+    AbsolutePath,
+    Limits,
+    ModelOptions,
+    build,
+    select,
+    shown_default,
+    suggestion,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,9 +98,9 @@ class Settings(Limits, ModelOptions, BaseSettings):
     max_upload_mb: int = Field(default=20, ge=1, le=1024, description="maximum size of a request, in MiB")
     max_files: int = Field(default=16, ge=1, le=1000, description="maximum number of photos in a request")
     uploads: Place = Field(
-        default=ROOT / "uploads",
+        default=ROOT / UPLOADS,
         description="where results are kept: a folder, or a store that several machines share, `s3://bucket/prefix`",
-        json_schema_extra={"shown": "uploads"},
+        json_schema_extra={"shown": UPLOADS},
     )
     keep_hours: float = Field(
         default=24, ge=0, le=1e6, description="how long results are kept, in hours; `0` stores nothing"

@@ -115,7 +115,7 @@ def problems(found: DatasetCheck) -> list[str]:
 
 
 def warnings(found: DatasetCheck) -> list[str]:
-    """Return a sentence, with examples on lines below it, for everything that does not keep training from working."""
+    """Return a sentence for every finding that training can cope with, followed by lines with examples."""
     folder, extensions = found.folder, Image.registered_extensions() | {".mpo": "JPEG"}
     unreadable = [f"{shown(check.photo, folder)}: {check.error}" for check in found.unreadable]
     others = [check for check in found.readable if extensions.get(check.photo.path.suffix.lower()) != check.format]

@@ -1,4 +1,4 @@
-"""Numbers from probabilities: pure functions that know neither models nor files."""
+"""Metrics from probabilities: pure functions, independent of models and files."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ Record = dict[str, Any]  # at least `file`, and `error` if there is one
 
 
 class Format(NamedTuple):
-    """Turn a row into a record, write records with the same columns into a file, and read them back."""
+    """A file format: turn a row into a record, write records with the same columns, and read them back."""
 
     record: Callable[[Row], Record]
     write: Callable[[Iterable[Record], Sequence[str], Path], None]

@@ -1,4 +1,4 @@
-"""The answers of a long run so far: a folder of parts, each complete or not there, so that the run can continue."""
+"""The answers of a long run so far: a folder of parts, each complete or absent, so that the run can continue."""
 
 import fcntl
 import json
