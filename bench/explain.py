@@ -1,9 +1,9 @@
 """How much requests for heat maps slow the photos down: `python bench/explain.py [--burst] [--distinct]`.
 
 Photos come from clients that each wait for their last answer. In turns, so that drift affects both alike, they are
-alone on the site, and beside 200 requests for one result's heat map: spread evenly over the time, or with --burst all
-at once. With --distinct each is for another class, so that none is answered from memory. Prints the photos' latencies
-and the status codes of the requests.
+alone on the site, and beside 200 requests for one result's heat map: spread evenly over the rounds, or with --burst all
+at once in each. With --distinct each is for another class, so that none is answered from memory. Prints the photos'
+latencies and the status codes of the requests.
 """
 
 import argparse
@@ -35,7 +35,8 @@ def main() -> None:
         for _ in range(args.rounds):
             alone += photos_alone(site, photo, args)
             path = kept(site, photo)
-            maps = [f"{path}/why?class={number if args.distinct else 0}" for number in range(MAPS)]
+            count = MAPS if args.burst else MAPS // args.rounds
+            maps = [f"{path}/why?class={number if args.distinct else 0}" for number in range(count)]
             beside += photos_beside(site, photo, args, maps, outcomes)
     for name, seconds in (("alone", alone), ("beside the maps", beside)):
         p50, p95 = np.percentile(seconds, [50, 95]) * 1000
@@ -47,8 +48,8 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--clients", type=int, default=8, help="that send photos (8)")
-    parser.add_argument("--seconds", type=float, default=30, help="of each part (30)")
-    parser.add_argument("--rounds", type=int, default=2, help="both parts so many times (2)")
+    parser.add_argument("--seconds", type=float, default=10, help="of each part (10)")
+    parser.add_argument("--rounds", type=int, default=6, help="both parts so many times (6)")
     parser.add_argument("--burst", action="store_true", help="all maps at once")
     parser.add_argument("--distinct", action="store_true", help="each map for another class")
     return parser.parse_args()
