@@ -9,10 +9,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ("tensorflow", "ray")
+SITE = "tests/browser/test_site.py"
 # The longest run first; those that are left last are short, so that all processes end at about the same time.
 TURNS = (
     "tests/docs",
-    "tests/browser/test_site.py",
+    "tests/classifier/cluster/test_real_model.py",
     *SHARED,
     "tests/deploy",
     "tests/faults",
@@ -26,8 +27,9 @@ TURNS = (
 class Groups(LoadScopeScheduling):
     """Hands whole groups of tests to the processes that pytest-xdist starts, in the order of collection.
 
-    All tests that use TensorFlow are one group, so that with two processes no more than two have it in memory at a
-    time: first come those that start the site and the command line, which use it in processes of their own.
+    If two processes run tests, no more than two have TensorFlow in memory at a time. One of them runs the whole group
+    `tensorflow`: first the tests that use it in two more processes or on a replica, then those that import it. The
+    other one starts the real site later on, which is one such process.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -46,7 +48,7 @@ def names(path: str, marker: str) -> bool:
 
 def group(path: str) -> str:
     """Return the group of a test file: that of the first shared marker it uses, otherwise its own."""
-    return next((name for name in SHARED if names(path, name)), path)
+    return path if path == SITE else next((name for name in SHARED if names(path, name)), path)
 
 
 def turn(path: str) -> int:
