@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from support.groups import Groups, turn
+from support import ray_cluster
+from support.groups import Groups, names, turn
 from support.models import ToyModel
 
 from app import create_app
@@ -25,6 +26,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn(item.location[0]))  # stable: within a turn, pytest-randomly's order stays
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if names(item.location[0], "ray") and not (nextitem and names(nextitem.location[0], "ray")):
+        ray_cluster.stop()
 
 
 def pytest_collection_finish() -> None:

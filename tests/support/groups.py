@@ -39,10 +39,14 @@ class Groups(LoadScopeScheduling):
 
 
 @cache
+def names(path: str, marker: str) -> bool:
+    """Return whether a test file uses a marker."""
+    return f"mark.{marker}" in (ROOT / path).read_text()
+
+
 def group(path: str) -> str:
-    """Return the group of a test file: that of the first shared marker it names, otherwise its own."""
-    text = (ROOT / path).read_text()
-    return next((name for name in SHARED if f"mark.{name}" in text), path)
+    """Return the group of a test file: that of the first shared marker it uses, otherwise its own."""
+    return next((name for name in SHARED if names(path, name)), path)
 
 
 def turn(path: str) -> int:

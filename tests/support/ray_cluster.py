@@ -27,6 +27,15 @@ def started_cluster() -> str:
     return str(ray_serve.ray.get_runtime_context().gcs_address)
 
 
+def stop() -> None:
+    """End the cluster, which would use processor time until the last test."""
+    if started_cluster.cache_info().currsize:
+        from classifier.cluster import ray_serve
+
+        ray_serve.ray.shutdown()
+        started_cluster.cache_clear()
+
+
 def replicas_of(app: str) -> list[int]:
     """Return the process ids of an application's replicas."""
     found = []

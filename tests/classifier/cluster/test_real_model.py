@@ -9,7 +9,7 @@ from support.ray_cluster import needs_ray, rays_warnings, started_cluster
 from classifier.cluster.remote_engine import RemoteEngine
 from classifier.options import ModelOptions
 
-pytestmark = [rays_warnings, pytest.mark.tensorflow]
+pytestmark = [rays_warnings, pytest.mark.tensorflow, pytest.mark.ray]
 
 
 @needs_ray

@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 from serving import run_together
+from support.waiting import SteppedClock
 
 from classifier.serving.admission import Closed, Expired, Full, Throughput
 from classifier.serving.batching import Batcher
@@ -19,19 +20,6 @@ BOUNDS = {"max_batch": 32, "max_wait_s": 0.1, "max_waiting": 256}
 
 def later() -> float:
     return time.monotonic() + 60
-
-
-class Clock:
-    """The time, which can be set ahead."""
-
-    def __init__(self):
-        self._ahead_s = 0.0
-
-    def __call__(self):
-        return time.monotonic() + self._ahead_s
-
-    def advance(self, seconds):
-        self._ahead_s += seconds
 
 
 class Recorder:
@@ -129,10 +117,10 @@ def test_the_window_shuts_when_the_expected_item_does_not_come(run, make):
 
 
 def test_what_was_announced_long_ago_is_not_waited_for(run, make):
-    clock = Clock()
+    clock = SteppedClock()
     batcher = make(max_wait_s=FOREVER, clock=clock)
     with batcher.expect():  # such as a slow upload
-        clock.advance(FOREVER)
+        clock.step(FOREVER)
         assert batcher.submit(1, clock() + SOON).result(SOON) == 2
 
 
@@ -141,8 +129,8 @@ def answered_two(run, held):
     """Make a batcher that has answered two together; `took` is what each batch takes by its clock, in seconds."""
 
     def make(took):
-        clock = Clock()
-        run.after = lambda items: clock.advance(took.get(tuple(items), 0))
+        clock = SteppedClock()
+        run.after = lambda items: clock.step(took.get(tuple(items), 0))
         batcher, _ = held(max_wait_s=FOREVER, clock=clock)
         futures = [batcher.submit(i, later()) for i in (1, 2)]
         run.go_on.set()
@@ -217,11 +205,10 @@ def test_throughput_goes_by_items_not_by_batches():
 
 
 def test_an_item_past_its_deadline_is_dropped_unrun(run, held):
-    batcher, _ = held()
-    deadline = time.monotonic() + 0.02
-    late, good = batcher.submit("late", deadline), batcher.submit(1, later())
-    while time.monotonic() <= deadline:
-        threading.Event().wait(0.005)
+    clock = SteppedClock()
+    batcher, _ = held(clock=clock)
+    late, good = batcher.submit("late", clock() + 60), batcher.submit(1, clock() + 120)
+    clock.step(61)
     run.go_on.set()
     assert good.result(SOON) == 2
     with pytest.raises(Expired):

@@ -216,8 +216,7 @@ def site(make, model, settings):
     client = create_app(engine, settings, KeptResults(settings.uploads)).test_client()
     holding = hold(model, engine)
     threads, waiting = in_threads(engine.classify, [[picture("lime")]])
-    while not engine.waiting():
-        threading.Event().wait(0.001)
+    wait_until(lambda: engine.waiting() == 1, SOON)
     yield client
     model.go_on.set()
     for thread in holding + threads:

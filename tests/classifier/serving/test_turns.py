@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from support.waiting import wait_until
 
 from classifier.serving import turns as turns_module
 from classifier.serving.admission import Expired
@@ -79,8 +80,7 @@ def test_photos_that_wait_for_an_explanation_are_next():
         for thread in threads:
             thread.start()
         assert second_waits.wait(SOON)
-        while not turns.are_photos_here:
-            threading.Event().wait(0.001)
+        wait_until(lambda: turns.are_photos_here, SOON)
         assert order == []
     for thread in threads:
         thread.join(SOON)

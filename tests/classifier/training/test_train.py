@@ -43,7 +43,7 @@ def tensorflow():
 COLOURS = ("blue", "green", "red")
 SIDE = 32
 TINY = {"recipe": "small", "image_size": SIDE, "epochs": 2, "augment": ()}
-TRANSFER = {"backbone": "mobilenet_v2", "weights": "random", "image_size": SIDE, "epochs": 2, "augment": ()}
+TRANSFER = {"backbone": "mobilenet", "weights": "random", "image_size": SIDE, "epochs": 2, "augment": ()}
 
 
 def draw(target, classes=COLOURS, count=12, seed=0):
@@ -593,7 +593,7 @@ def test_the_network_of_a_transfer_gives_the_heads_answers_on_the_features(two):
     network, _ = train_network(photos, split(photos, 0.1, 0.2, 0), options)
     pixels = photos.take(np.arange(4))
     kernel, bias = network.layers[-1].get_weights()
-    features = np.asarray(backbone("mobilenet_v2", "random", SIDE)(pixels))
+    features = np.asarray(backbone(TRANSFER["backbone"], "random", SIDE)(pixels))
     np.testing.assert_allclose(network(pixels), features @ kernel + bias, rtol=1e-3, atol=1e-4)
 
 
