@@ -32,11 +32,11 @@ def main() -> None:
     beside: list[float] = []
     outcomes: Counter[int] = Counter()
     with TemporaryDirectory() as uploads, running({"CLASSIFIER_UPLOADS": uploads}) as site:
-        for _ in range(args.rounds):
+        for round_ in range(args.rounds):
             alone += photos_alone(site, photo, args)
             path = kept(site, photo)
             count = MAPS if args.burst else MAPS // args.rounds
-            maps = [f"{path}/why?class={number if args.distinct else 0}" for number in range(count)]
+            maps = [f"{path}/why?class={round_ * count + i if args.distinct else 0}" for i in range(count)]
             beside += photos_beside(site, photo, args, maps, outcomes)
     for name, seconds in (("alone", alone), ("beside the maps", beside)):
         p50, p95 = np.percentile(seconds, [50, 95]) * 1000

@@ -22,7 +22,7 @@ def started_cluster() -> str:
 
     from classifier.cluster import ray_serve
 
-    ray_serve.connect(4)
+    ray_serve.connect(6)  # logical processors: more than all applications of the tests take together
     ray_serve.ray.cloudpickle.register_pickle_by_value(models)  # replicas need not find them
     return str(ray_serve.ray.get_runtime_context().gcs_address)
 

@@ -24,7 +24,7 @@ from classifier.cluster.replica import failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
 from classifier.options import Limits
-from classifier.serving.admission import Full, Throughput
+from classifier.serving.admission import MAX_EXPLANATIONS, Full, Throughput
 from web.settings import Settings
 
 pytestmark = [rays_warnings, pytest.mark.ray]
@@ -121,6 +121,24 @@ def test_what_cannot_be_answered_in_time_is_refused():
         with expected, engine.admit():
             pass
         go_on.set()
+        thread.join(SOON)
+
+
+def test_explanations_are_bounded_here_as_well():
+    go_on, reads = threading.Event(), threading.Semaphore(0)
+    engine = RemoteEngine(Replicas(*[go_on] * MAX_EXPLANATIONS))
+    threads = [
+        threading.Thread(target=engine.explain, args=(lambda: reads.release() or b"photo", 0))
+        for _ in range(MAX_EXPLANATIONS)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert reads.acquire(timeout=SOON)
+    with pytest.raises(Unavailable, match="More explanations are waiting"):
+        engine.explain(lambda: pytest.fail("It was read."), 0)
+    go_on.set()
+    for thread in threads:
         thread.join(SOON)
 
 

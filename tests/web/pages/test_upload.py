@@ -5,8 +5,13 @@ import re
 
 import pytest
 from PIL import Image
+from support.models import ToyModel
 from support.pictures import encoded, picture
 from support.sites import post
+
+from app import create_app
+from classifier.serving.engine import LocalEngine
+from classifier.storage.kept import KeptResults
 
 SENTENCE = "The image you uploaded is an Egyptian cat (99.22%)"
 
@@ -109,3 +114,12 @@ def test_resize_decides_what_the_model_sees(make_client):
         for resize in ("crop", "stretch")
     ]
     assert answers == ["blue_jay", "red_fox"]
+
+
+def test_the_page_shrinks_photos_only_for_a_model_that_crops(settings):
+    """The model's own resize counts, not the setting: what is stretched must arrive as it was taken."""
+    for resize, shrinks in (("crop", True), ("stretch", False)):
+        engine = LocalEngine(ToyModel(resize=resize))
+        page = create_app(engine, settings, KeptResults(settings.uploads)).test_client().get("/").text
+        engine.close()
+        assert ("data-shorter" in page) == shrinks
