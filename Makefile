@@ -22,8 +22,8 @@ demo: install models/demo/model.json  ## train a small classifier on drawn pictu
 
 install: .venv/installed  ## make .venv with what the site needs
 
-test: .venv/installed-dev  ## install what tests need and run them all, in two processes
-	$(BIN)/python -m pytest --numprocesses 2 --durations 25
+test: .venv/installed-dev  ## install what tests need and run them all, side by side
+	$(BIN)/python -m pytest --numprocesses 3 --durations 25
 
 lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ("tensorflow", "ray")
 SITE = "tests/browser/test_site.py"
+FILLER = "gw2"  # the third process, where there is one
 # The longest run first; those that are left last are short, so that all processes end at about the same time.
 TURNS = (
     "tests/docs",
@@ -29,7 +31,8 @@ class Groups(LoadScopeScheduling):
 
     If two processes run tests, no more than two have TensorFlow in memory at a time. One of them runs the whole group
     `tensorflow`: first the tests that use it in two more processes or on a replica, then those that import it. The
-    other one starts the real site later on, which is one such process.
+    other one starts the real site later on, which is one such process. A third process, of low priority, fills the
+    gaps in which the two wait for servers and browsers: it runs only the files that nothing above singles out.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -38,6 +41,14 @@ class Groups(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:  # what pytest-xdist has its schedulers override
         return group(nodeid.partition("::")[0])
+
+    def _assign_work_unit(self, node: WorkerController) -> None:  # xdist's own takes the first
+        if node.gateway.id == FILLER:
+            light = next((scope for scope in reversed(self.workqueue) if turn(scope) == len(TURNS)), None)
+            if light is None:
+                return
+            self.workqueue.move_to_end(light, last=False)
+        super()._assign_work_unit(node)
 
 
 @cache
