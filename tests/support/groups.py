@@ -11,6 +11,7 @@ from xdist.workermanage import WorkerController
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ("tensorflow", "ray")
 SITE = "tests/browser/test_site.py"
+TRAINING = "tests/classifier/training/test_train.py"
 FILLER = "gw2"  # the third process, where there is one
 # The longest run first; those that are left last are short, so that all processes end at about the same time.
 TURNS = (
@@ -23,6 +24,7 @@ TURNS = (
     "tests/hostile",
     "tests/browser",
     "tests/classifier/storage",
+    TRAINING,
 )
 
 
@@ -31,7 +33,7 @@ class Groups(LoadScopeScheduling):
 
     If two processes run tests, no more than two have TensorFlow in memory at a time. One of them runs the whole group
     `tensorflow`: first the tests that use it in two more processes or on a replica, then those that import it. The
-    other one starts the real site later on, which is one such process. A third process, of low priority, fills the
+    other one starts the real site later on, which is one such process, and runs the tests of training last. A third process, of low priority, fills the
     gaps in which the two wait for servers and browsers: it runs only the files that nothing above singles out.
     """
 
@@ -59,7 +61,7 @@ def names(path: str, marker: str) -> bool:
 
 def group(path: str) -> str:
     """Return the group of a test file: that of the first shared marker it uses, otherwise its own."""
-    return path if path == SITE else next((name for name in SHARED if names(path, name)), path)
+    return path if path in (SITE, TRAINING) else next((name for name in SHARED if names(path, name)), path)
 
 
 def turn(path: str) -> int:
