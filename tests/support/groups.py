@@ -33,8 +33,10 @@ class Groups(LoadScopeScheduling):
 
     If two processes run tests, no more than two have TensorFlow in memory at a time. One of them runs the whole group
     `tensorflow`: first the tests that use it in two more processes or on a replica, then those that import it. The
-    other one starts the real site later on, which is one such process, and runs the tests of training last. A third process, of low priority, fills the
-    gaps in which the two wait for servers and browsers: it runs only the files that nothing above singles out.
+    other one starts the real site later on, which is one such process, and the tests of training run last.
+
+    A third process, of low priority, fills the gaps in which the two wait for servers and browsers: it runs only the
+    files that nothing above singles out.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
