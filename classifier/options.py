@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from classifier.contract import Resize
 from classifier.errors import StartupError
 
+KEEP_HOURS, KEEP_MB = 24, 1024  # how long and how many MiB of results are kept
 UPLOADS = "uploads"  # the folder of the results, in the checkout (the site) or the working directory (commands)
 ENV_PREFIX = "CLASSIFIER_"  # of the environment variable for each option, followed by its name in capitals
 

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from classifier.options import (
     ENV_PREFIX,
+    KEEP_HOURS,
+    KEEP_MB,
     UPLOADS,
     AbsolutePath,
     Limits,
@@ -103,10 +105,10 @@ class Settings(Limits, ModelOptions, BaseSettings):
         json_schema_extra={"shown": UPLOADS},
     )
     keep_hours: float = Field(
-        default=24, ge=0, le=1e6, description="how long results are kept, in hours; `0` stores nothing"
+        default=KEEP_HOURS, ge=0, le=1e6, description="how long results are kept, in hours; `0` stores nothing"
     )
     keep_mb: int = Field(
-        default=1024, ge=1, le=10**9, description="storage limit for results, in MiB; the oldest are deleted first"
+        default=KEEP_MB, ge=1, le=10**9, description="storage limit for results, in MiB; the oldest are deleted first"
     )
     proxies: int = Field(default=0, ge=0, le=10, description="number of trusted reverse proxies in front of the site")
     trusted_hosts: Names = Field(

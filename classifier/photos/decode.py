@@ -13,6 +13,7 @@ from PIL.ImageFile import ImageFile
 
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
+from classifier.options import Limits
 from classifier.photos import headers, limits
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
@@ -25,6 +26,7 @@ else:
     pillow_heif.register_heif_opener()
     HEIF = True
 
+LIMITS = Limits()
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
 READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
 REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")  # modes that Pillow can average
@@ -39,7 +41,7 @@ def read(
     data: bytes,
     size: tuple[int, int] = (224, 224),
     resize: Resize = "crop",
-    max_megapixels: float = 50,
+    max_megapixels: float = LIMITS.max_megapixels,
 ) -> Image.Image:
     """Decode a photo from a stranger: upright, RGB, on white where it was transparent, the first frame only.
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from classifier.errors import ResultNotFound, Unavailable
+from classifier.options import KEEP_HOURS, KEEP_MB
 from classifier.storage.object_store import open_store
 from classifier.storage.stores import Place, Store
 
@@ -37,8 +38,8 @@ class KeptResults:
     def __init__(
         self,
         where: Place | Store,
-        keep_hours: float = 24,
-        keep_mb: float = 1024,
+        keep_hours: float = KEEP_HOURS,
+        keep_mb: float = KEEP_MB,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = open_store(where) if isinstance(where, Place) else where
