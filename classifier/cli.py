@@ -313,10 +313,10 @@ def import_(file: Path, labels: Path, output: Path, scale: str, resize: Literal[
 @click.option("--uploads", cls=Setting, default=UPLOADS, help="where the site keeps its results")
 def feedback(output: Path, uploads: str) -> int:
     """Export the photos that visitors confirmed or corrected to a folder of photos per class, for training."""
-    from classifier.storage.feedback import Feedback, export
+    from classifier.storage.feedback import FOREVER_HOURS, Feedback, export
     from classifier.storage.kept import KeptResults
 
-    found = export(Feedback(KeptResults(uploads, keep_hours=1e9), uploads, keep_mb=1e9), output)
+    found = export(Feedback(KeptResults(uploads, FOREVER_HOURS), uploads, keep_mb=1e9), output)
     print(f"{found} photos: {output}")
     return 0
 

@@ -24,7 +24,6 @@ from classifier.prediction import bulk, parts
 from classifier.prediction.formats import FORMATS, columns
 from classifier.prediction.parts import PartWriter
 from classifier.prediction.rows import AT_ONCE, rows_of
-from classifier.serving.engine import LocalEngine
 from web.settings import ROOT
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
@@ -44,13 +43,6 @@ from classifier.prediction import parts
 parts.PART_ROWS = 16
 sys.exit(cli.main(["predict", "--top", "2", *sys.argv[1:]]))
 """
-
-
-@pytest.fixture
-def engine():
-    engine = LocalEngine(ToyModel(), Limits(top=2))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

@@ -7,23 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
-from support.models import ToyModel
 from support.pictures import picture
 
 from classifier.errors import DataError
-from classifier.options import Limits
 from classifier.photos.files import find
 from classifier.prediction import bulk
 from classifier.prediction.output import run
 from classifier.prediction.rows import AT_ONCE, predict, rows_of
-from classifier.serving.engine import LocalEngine
-
-
-@pytest.fixture
-def engine():
-    engine = LocalEngine(ToyModel(), Limits(top=2))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

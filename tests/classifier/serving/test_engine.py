@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 from serving import multipart
-from support.models import ToyModel
+from support.models import ToyModel, poisoned
 from support.pictures import picture
 from support.sites import post
 from support.waiting import wait_until
@@ -34,12 +34,7 @@ class HeldModel(ToyModel):
         self.batches.append(len(images))
         self.started.release()
         assert self.go_on.wait(SOON)
-        means = images.mean(axis=(1, 2, 3))
-        if (means == 0).any():
-            raise MemoryError("out of device memory")
-        scores = super().__call__(images)
-        scores[means == 255] = np.nan
-        return scores
+        return poisoned(super().__call__, images)
 
 
 @pytest.fixture
