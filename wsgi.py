@@ -8,13 +8,13 @@ from functools import partial
 from flask import Flask
 
 from app import create_app
+from classifier import logs
 from classifier.cluster.remote_engine import RemoteEngine
 from classifier.contract import Engine
 from classifier.errors import NotDownloaded, StartupError
 from classifier.models import load
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
-from web.ops import logs
 from web.ops.worker import exits_if_it_cannot_start
 from web.settings import ROOT, Settings
 

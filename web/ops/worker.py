@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from classifier import logs
 from classifier.contract import Engine
 from classifier.errors import StartupError
-from web.ops import logs
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops as well, instead of trying again and again
 MAX_DESCRIPTORS = 16_384
