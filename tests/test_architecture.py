@@ -22,6 +22,7 @@ ARROWS = {
     "classifier.photos": set(),
     "classifier.storage": set(),
     "classifier.models": {"classifier.photos"},
+    "classifier.model_server": {"classifier.models"},
     "classifier.serving": {"classifier.photos"},
     "classifier.prediction": {"classifier.serving", "classifier.photos"},
     "classifier.cluster": {"classifier.prediction", "classifier.serving", "classifier.models", "classifier.photos"},
