@@ -29,6 +29,8 @@ def load(options: ModelOptions) -> Model:
     """
     started = time.monotonic()
     backend.prepare()
+    if resolve(options.precision) == "float32":
+        backend.compute_float32_exactly()
     model = from_folder(options) if is_folder(options.model) else from_applications(options)
     model.warm_up()
     info, seconds = model.info, time.monotonic() - started
