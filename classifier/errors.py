@@ -5,7 +5,7 @@ The cause, for the log, is in `__cause__`. `web.problems` gives each class its H
     ClassifierError
     ├── StartupError        the site or a command cannot start as configured
     │   ├── Unproven        a graphics card that was not shown to compute the right numbers
-    │   └── NotDownloaded   weights or labels are neither cached nor available from the internet
+    │   └── NotDownloaded   weights are neither cached nor available from the internet
     ├── DataError           a folder of photos that cannot be used for training or evaluation
     ├── Misunderstood       a request that is not understood
     ├── NoImage             no file, or an empty one
@@ -31,7 +31,7 @@ class Unproven(StartupError):
 
 
 class NotDownloaded(StartupError):
-    """Weights or labels are neither cached nor available from the internet."""
+    """Weights are neither cached nor available from the internet."""
 
 
 class DataError(ClassifierError):

@@ -32,14 +32,14 @@ class ModelOptions(BaseModel):
 
     model: str = Field(
         default="vgg16",
-        description="model to serve: a keras.applications name (`vgg16`, `mobilenet_v2`, ...) or a model folder",
+        description="model to serve: a name (`vgg16`, `efficientnet_lite2`, `mobilenet_v2`, ...) or a model folder",
     )
     weights: str = Field(
         default="imagenet",
         description="`imagenet` (downloaded once), a weights file, or `random` (predictions are meaningless)",
     )
     labels: AbsolutePath | None = Field(
-        default=None, description="class-index JSON file; if unset, the one Keras caches"
+        default=None, description="class-index JSON file; if unset, ImageNet's 1,000 classes"
     )
     precision: Precision = Field(
         default="float32",
