@@ -15,7 +15,9 @@ FILES = [*ROOT.glob("*.py"), *ROOT.glob("web/**/*.py"), *ROOT.glob("classifier/*
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
-GROUND = {f"classifier.{name}" for name in ("atomic", "contract", "errors", "logs", "options", "progress", "text")}
+GROUND = {
+    f"classifier.{name}" for name in ("atomic", "contract", "errors", "logs", "nvidia", "options", "progress", "text")
+}
 # Each package, and the packages that it may import besides itself and the ground.
 ARROWS = {
     "classifier": set(),  # the ground: it imports only itself
