@@ -24,8 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
-from serving import ROOT, multipart, running
+from serving import ROOT, children, multipart, running
 
 MODEL = os.environ.get("MODEL", "vgg16")
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -137,13 +136,12 @@ def answers(photos: Path, precision: str) -> dict[str, Any]:
 
 
 def loaded(name: str, weights: str, precision: str) -> Any:
-    """Return a model; of the real one, photos are asked one by one, so that only that size is compiled."""
+    """Return a model that compiles each batch size when it first comes, as few of them are timed."""
     from classifier.models import model
     from classifier.models.loading import load
     from classifier.options import ModelOptions
 
-    if name == REAL:
-        model.LARGEST_RUN = {"CPU": 1, "GPU": 1}
+    model.Model.warm_up = lambda self: None  # type: ignore[method-assign]
     return load(ModelOptions(model=name, weights=weights, precision=precision))
 
 
@@ -257,17 +255,20 @@ def files(photos: Path) -> list[Path]:
     return sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
-def family(pid: int) -> list[psutil.Process]:
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
+def family(pid: int) -> list[int]:
+    return [pid, *(member for child in children(pid) for member in family(child))]
 
 
 def cpu_s(pid: int) -> float:
-    return float(sum(sum(process.cpu_times()[:2]) for process in family(pid)))
+    """Return the processor time of a process and its descendants, in seconds."""
+    fields = [Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split() for member in family(pid)]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> float:
-    return sum(process.memory_full_info().pss for process in family(pid)) / 2**20
+    """Return the memory of a process and its descendants, in MB; what they share counts once."""
+    rollups = [Path(f"/proc/{member}/smaps_rollup").read_text() for member in family(pid)]
+    return sum(int(rollup.partition("\nPss:")[2].split()[0]) for rollup in rollups) / 1000
 
 
 def gpu_memory() -> str:
