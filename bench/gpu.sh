@@ -18,13 +18,13 @@ measure() {
   {
     nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv,noheader
     echo "$(nproc) cores, $(python3 -c 'import platform; print(platform.processor(), platform.python_version())')"
-    KERAS_BACKEND=jax timeout 60 python3 -m classifier doctor 2>&1 || true
+    KERAS_BACKEND=jax timeout 60 python3 -m classifier doctor 2>&1 || echo "doctor: $?"
     printf '\n'
-    timeout 180 python3 bench/gpu.py http "$out" .gpu/photos
+    timeout 180 python3 bench/gpu.py http "$out" .gpu/photos || echo "http: $?"
     printf '\n'
-    timeout 200 python3 bench/gpu.py bare "$out" .gpu/photos
+    timeout 200 python3 bench/gpu.py bare "$out" .gpu/photos || echo "bare: $?"
     printf '\n'
-    KERAS_BACKEND=jax timeout 120 python3 -m pytest -q -m gpu -p no:cacheprovider tests/classifier 2>&1 | tail -15
+    KERAS_BACKEND=jax timeout 120 python3 -m pytest -q -m gpu -p no:cacheprovider tests/classifier 2>&1 | tail -15 || echo "tests: $?"
     cat ~/.keras/classifier/proofs.json
   } 2> >(tee "$out/errors.log" >&2) | tee "$out/gpu.md"
 }
