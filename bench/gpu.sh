@@ -19,12 +19,16 @@ measure() {
     nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv,noheader
     echo "$(nproc) cores, $(python3 -c 'import platform; print(platform.processor(), platform.python_version())')"
     KERAS_BACKEND=jax timeout 60 python3 -m classifier doctor 2>&1 || echo "doctor: $?"
+    for part in http speeds; do
+      printf '\n'
+      timeout 180 python3 bench/gpu.py "$part" "$out" .gpu/photos || echo "$part: $?"
+    done
+    KERAS_BACKEND=jax timeout 150 python3 -m pytest -q -m gpu -p no:cacheprovider tests/classifier >"$out/tests.log" 2>&1 &
     printf '\n'
-    timeout 180 python3 bench/gpu.py http "$out" .gpu/photos || echo "http: $?"
+    timeout 150 python3 bench/gpu.py compared "$out" .gpu/photos || echo "compared: $?"
+    wait
     printf '\n'
-    timeout 200 python3 bench/gpu.py bare "$out" .gpu/photos || echo "bare: $?"
-    printf '\n'
-    KERAS_BACKEND=jax timeout 120 python3 -m pytest -q -m gpu -p no:cacheprovider tests/classifier 2>&1 | tail -15 || echo "tests: $?"
+    tail -15 "$out/tests.log"
     cat ~/.keras/classifier/proofs.json
   } 2> >(tee "$out/errors.log" >&2) | tee "$out/gpu.md"
 }

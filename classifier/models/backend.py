@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from classifier.errors import NotExplainable
+from classifier.models import installed
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -34,7 +35,7 @@ def keep_compiled_models() -> None:
     import jax
 
     if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path(keras.config.keras_home(), "jax")))
+        jax.config.update("jax_compilation_cache_dir", str(installed.keras_home() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
