@@ -157,7 +157,6 @@ def environ(folder: Path) -> dict[str, str]:
     chosen = {"CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_WEIGHTS": "random"}
     if SHARED.is_dir():
         chosen["CLASSIFIER_WEIGHTS"] = str(SHARED / "mobilenet_v2.weights.h5")
-        chosen["CLASSIFIER_LABELS"] = str(SHARED / "imagenet_class_index.json")
     return {**chosen, "CLASSIFIER_UPLOADS": str(folder / "uploads"), "CLASSIFIER_KEEP_MB": "200"}
 
 

@@ -4,7 +4,8 @@ The cause, for the log, is in `__cause__`. `web.problems` gives each class its H
 
     ClassifierError
     ├── StartupError        the site or a command cannot start as configured
-    │   └── NotDownloaded   weights or labels are neither cached nor available from the internet
+    │   ├── Unproven        a graphics card that was not shown to compute the right numbers
+    │   └── NotDownloaded   weights are neither cached nor available from the internet
     ├── DataError           a folder of photos that cannot be used for training or evaluation
     ├── Misunderstood       a request that is not understood
     ├── NoImage             no file, or an empty one
@@ -25,8 +26,12 @@ class StartupError(ClassifierError):
     """The site or a command cannot start as configured: settings, weights or labels."""
 
 
+class Unproven(StartupError):
+    """A graphics card is not there, or was not shown to compute the right numbers."""
+
+
 class NotDownloaded(StartupError):
-    """Weights or labels are neither cached nor available from the internet."""
+    """Weights are neither cached nor available from the internet."""
 
 
 class DataError(ClassifierError):

@@ -20,6 +20,7 @@ UPLOADS = "uploads"  # the folder of the results, in the checkout (the site) or 
 ENV_PREFIX = "CLASSIFIER_"  # of the environment variable for each option, followed by its name in capitals
 
 Kind = TypeVar("Kind", bound=BaseModel)
+Device = Literal["auto", "gpu", "cpu"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 
@@ -31,14 +32,14 @@ class ModelOptions(BaseModel):
 
     model: str = Field(
         default="vgg16",
-        description="model to serve: a keras.applications name (`vgg16`, `mobilenet_v2`, ...) or a model folder",
+        description="model to serve: a name (`vgg16`, `efficientnet_lite2`, `mobilenet_v2`, ...) or a model folder",
     )
     weights: str = Field(
         default="imagenet",
         description="`imagenet` (downloaded once), a weights file, or `random` (predictions are meaningless)",
     )
     labels: AbsolutePath | None = Field(
-        default=None, description="class-index JSON file; if unset, the one Keras caches"
+        default=None, description="class-index JSON file; if unset, ImageNet's 1,000 classes"
     )
     precision: Precision = Field(
         default="float32",
@@ -48,6 +49,11 @@ class ModelOptions(BaseModel):
     resize: Resize = Field(
         default="crop",
         description="`crop` (centre crop, bicubic) or `stretch` (like Keras' `load_img`, nearest neighbour)",
+    )
+    device: Device = Field(
+        default="auto",
+        description="`auto` (a GPU that passes a test computation at start-up, otherwise the CPU), "
+        "`gpu` (do not start without such a GPU) or `cpu`",
     )
 
 

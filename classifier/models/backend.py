@@ -27,6 +27,22 @@ def prepare() -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
+def compute_float32_exactly() -> None:
+    """Keep the backend from rounding float32 to TF32's 10 bits on a GPU, so that it answers as a CPU does."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def device_name() -> str:
     """Return the device that runs models: "GPU (NVIDIA H200)" or "CPU"."""
     finders: dict[str, Callable[[], str | None]] = {

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,24 +13,28 @@ from classifier.errors import StartupError
 from classifier.models import backend, folder, labels, weights
 from classifier.models.model import Model
 from classifier.models.precision import default_policy, has_float32_layers, rebuilt, resolve, with_softmax
-from classifier.models.pretrained import download, download_timeout, find_builder, find_preprocessing, input_side
+from classifier.models.pretrained import download, find_builder, find_preprocessing, input_side
 from classifier.options import ModelOptions
 
 log = logging.getLogger(__name__)
 
 
-def load(options: ModelOptions) -> Model:
-    """Build, fill and warm up a classifier: one of keras.applications, or a model folder.
+def load(options: ModelOptions, device_reason: str = "") -> Model:
+    """Build, fill and warm up a classifier: a pretrained one by name, or a model folder.
 
-    `options.model` is a module-style name (`vgg16`, `mobilenet_v2`, `efficientnet_b0`) or the path of a model folder.
-    A folder has its own weights, labels and resize, which take the place of the options'.
+    `options.model` is a module-style name (`vgg16`, `efficientnet_lite2`, ...) or the path of a model folder.
+    A folder has its own weights, labels and resize, which take the place of the options'. `device_reason` explains why
+    the CPU answers, for the log and the pages.
 
     Raises StartupError, in one line, if the name, the weights or the labels cannot be used; NotDownloaded, a subclass,
-    if the network is the reason.
+    if the download of the weights is the reason.
     """
     started = time.monotonic()
     backend.prepare()
+    if resolve(options.precision) == "float32":
+        backend.compute_float32_exactly()
     model = from_folder(options) if is_folder(options.model) else from_applications(options)
+    model.info = replace(model.info, device_reason=device_reason)
     model.warm_up()
     info, seconds = model.info, time.monotonic() - started
     log.info("%s answers on %s in %s after %.1f s.", options.model, info.device, info.precision, seconds)
@@ -55,29 +60,12 @@ def from_folder(options: ModelOptions) -> Model:
 
 
 def from_applications(options: ModelOptions) -> Model:
-    """Return a classifier of keras.applications. Raises StartupError."""
+    """Return a classifier of keras.applications or EfficientNet-Lite. Raises StartupError."""
     find_builder(options.model)  # report a misspelt name before anything is downloaded
     is_random = options.weights == "random"
-    class_labels = find_labels(options.labels, optional=is_random)
+    class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
     network = build(options.model, options.weights, len(class_labels), resolve(options.precision))
     return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
-
-
-def find_labels(path: Path | None, optional: bool = False) -> list[Label]:
-    """Return the labels in a file, or ImageNet's; placeholders if those are `optional` and not available.
-
-    Raises StartupError.
-    """
-    if path is not None:
-        return labels.read(path)
-    try:
-        with download_timeout():
-            return labels.imagenet()
-    except StartupError as error:
-        if not optional:
-            raise
-        log.warning("Classes are named by their numbers: %s", error)
-        return labels.placeholders()
 
 
 def build(name: str, weights_from: str, classes: int, precision: str = "float32") -> keras.Model:

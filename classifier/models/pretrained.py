@@ -1,4 +1,4 @@
-"""keras.applications by name: the builder, its preprocessing, its input size and the download of its weights."""
+"""keras.applications and EfficientNet-Lite by name: builder, preprocessing, input size and ImageNet weights."""
 
 import socket
 import sys
@@ -10,12 +10,17 @@ from typing import Any
 import keras
 
 from classifier.errors import NotDownloaded, StartupError
-from classifier.models import weights
+from classifier.models import efficientnet_lite, weights
 from classifier.text import one_line
 
 Builder = Callable[..., keras.Model]
 
 DOWNLOAD_TIMEOUT_S = 10  # without a byte
+
+
+def plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
 
 # Height and width of the models whose input is not 224 x 224 (https://keras.io/api/applications/).
 INPUT_SIDES = {
@@ -36,23 +41,23 @@ INPUT_SIDES = {
     "efficientnetv2s": 384,
     "efficientnetv2m": 480,
     "efficientnetv2l": 480,
+    **{plain(name): variant.side for name, variant in efficientnet_lite.VARIANTS.items()},
 }
 
 
 def find_builder(name: str) -> Builder:
-    """Return the keras.applications function for `name`; underscores and case do not matter.
+    """Return the function that builds the model `name`; underscores and case do not matter.
 
     Raises StartupError, which lists close matches.
     """
-    builders: dict[str, Builder] = {
-        plain(key): value for key, value in vars(keras.applications).items() if callable(value)
-    }
+    known = {**vars(keras.applications), **efficientnet_lite.BUILDERS}
+    builders: dict[str, Builder] = {plain(key): value for key, value in known.items() if callable(value)}
     if plain(name) in builders:
         return builders[plain(name)]
     close = get_close_matches(plain(name), builders, cutoff=0.5) or ["vgg16", "mobilenetv2", "resnet50"]
     raise StartupError(
-        f"The model {name!r} cannot be used: expected CLASSIFIER_MODEL to name a keras.applications classifier "
-        f"such as {', '.join(close)}, found no such name."
+        f"The model {name!r} cannot be used: expected CLASSIFIER_MODEL to name a keras.applications or "
+        f"EfficientNet-Lite classifier such as {', '.join(close)}, found no such name."
     )
 
 
@@ -66,15 +71,16 @@ def input_side(name: str) -> int:
     return INPUT_SIDES.get(plain(name), 224)
 
 
-def plain(name: str) -> str:
-    return name.replace("_", "").lower()
-
-
 def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
-    """Build a model with its ImageNet weights, which Keras downloads, checks and caches. Raises NotDownloaded."""
+    """Build a model with its ImageNet weights, which Keras downloads, checks and caches, or an installed package holds.
+
+    Raises NotDownloaded, and StartupError if the package is missing or damaged.
+    """
     try:
         with download_timeout():
             return builder(weights="imagenet", **arguments)
+    except StartupError:
+        raise
     except Exception as exc:  # Keras raises a bare Exception for a failed download
         raise NotDownloaded(
             f"The weights of {name} cannot be obtained: expected them in ~/.keras/models or from the internet, "

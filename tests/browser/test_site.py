@@ -36,7 +36,6 @@ def site(log, uploads):
     environ = {"CLASSIFIER_MODEL": "mobilenet_v2", "CLASSIFIER_UPLOADS": str(uploads), "CLASSIFIER_WEIGHTS": "random"}
     if SHARED.is_dir():
         environ["CLASSIFIER_WEIGHTS"] = str(SHARED / "mobilenet_v2.weights.h5")
-        environ["CLASSIFIER_LABELS"] = str(SHARED / "imagenet_class_index.json")
     with log.open("wb") as file, running(environ, file) as site:
         yield site
 
@@ -157,8 +156,6 @@ def test_nothing_overflows_and_the_colours_follow_the_system(site, browser, phot
 def test_vgg16_with_random_weights_runs_end_to_end_from_any_directory(tmp_path):
     (tmp_path / "photo.png").write_bytes(picture())
     environ = {"CLASSIFIER_WEIGHTS": "random", "CLASSIFIER_UPLOADS": str(tmp_path / "uploads")}
-    if SHARED.is_dir():
-        environ["CLASSIFIER_LABELS"] = str(SHARED / "imagenet_class_index.json")
     with running(environ, cwd=tmp_path) as site:
         html = curl("-F", f"fileImage=@{tmp_path}/photo.png", site.url)
         assert "The image you uploaded is a" in html

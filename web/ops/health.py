@@ -36,7 +36,8 @@ class Health:
     def ready(self) -> Response:
         self.check_ready()
         model = self._engine.model
-        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
+        reason = {"device_reason": model.device_reason} if model.device_reason else {}
+        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision, **reason)
 
     def check_alive(self) -> None:
         """Raise Unavailable if the model has stopped responding, so this process should be replaced."""

