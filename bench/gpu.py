@@ -1,11 +1,12 @@
 """How fast, and how right, the site is on a GPU: run by bench/gpu.sh, which also prepares it.
 
-    python bench/gpu.py bare OUT PHOTOS    the model alone, in each precision, on every backend that is installed
-    python bench/gpu.py http OUT PHOTOS    the whole site, with one and with several web processes
+    python bench/gpu.py http OUT PHOTOS      the whole site, with one and with several web processes
+    python bench/gpu.py speeds OUT PHOTOS    the model alone, in each precision, on every back end that is installed
+    python bench/gpu.py compared OUT PHOTOS  its answers and heat maps, beside the CPU's
 
-Writes OUT/bare.json and OUT/http.json, and prints a Markdown table for each. Speed is VGG16's, whose arithmetic is the
+Writes what it finds to OUT as JSON, and prints a Markdown table for each. Speed is VGG16's, whose arithmetic is the
 same with random weights; answers are compared with EfficientNet-Lite2's real weights, against float32 on the CPU.
-MODEL= names another model to time, PROCESSES= and CLIENTS= other numbers ("1,8"), and SECONDS= the time for each rate.
+MODEL= names another model to time, PROCESSES= and CLIENTS= other numbers ("1,8"), and TIMED_S= the time for each rate.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
-from serving import ROOT, multipart, running
+from serving import ROOT, children, multipart, running
 
 MODEL = os.environ.get("MODEL", "vgg16")
-SECONDS = float(os.environ.get("SECONDS", "2"))
+TIMED_S = float(os.environ.get("TIMED_S", "2"))
 BATCHES = (1, 8, 32, 128)
 CASES = [
     (backend, precision)
@@ -47,27 +48,37 @@ CLIENTS = tuple(int(n) for n in os.environ.get("CLIENTS", "1,32,256").split(",")
 ASKING = 4  # processes that ask, so that they do not share one interpreter
 
 
-def bare(out: Path, photos: Path) -> None:
-    """Time the model alone, and compare its answers and heat maps with the CPU's."""
-    sizes = [f"batches of {size}" for size in BATCHES]
-    compared = ["first names as on the CPU", "largest difference", "heat map differs by", "heat map ms"]
-    heading("backend, precision", "device", *sizes, "two at once", "loaded in s", *compared)
-    reference = child("answers", photos, backend=CASES[0][0], environ=ON_CPU)
+def speeds(out: Path, photos: Path) -> None:
+    """Time the model alone, on each back end and in each precision."""
+    heading("backend, precision", "device", *(f"batches of {size}" for size in BATCHES), "two at once", "loaded in s")
     found = []
     for backend, precision in CASES:
-        speed, real = (child(kind, photos, backend, precision) for kind in ("speed", "answers"))
-        found.append({"backend": backend, "precision": precision, "speed": speed, "answers": real})
-        (out / "bare.json").write_text(json.dumps(found, indent=1))
-        failed = [part["error"] for part in (speed, real, reference) if "error" in part]
-        print(f"| {backend}, {precision} | {failed[0] if failed else row(speed, real, reference)} |", flush=True)
+        got = child("speed", photos, backend, precision)
+        found.append({"backend": backend, "precision": precision, **got})
+        (out / "speeds.json").write_text(json.dumps(found, indent=1))
+        rates = [f"{rate:,.0f}" for rate in (*got.get("rates", {}).values(), got.get("two_at_once", 0))]
+        cells = [got["error"]] if "error" in got else [got["device"], *rates, f"{got['loaded_s']:.0f}"]
+        print(f"| {backend}, {precision} | {' | '.join(cells)} |", flush=True)
 
 
-def row(speed: dict[str, Any], real: dict[str, Any], reference: dict[str, Any]) -> str:
-    rates = [f"{rate:,.0f}" for rate in (*speed["rates"].values(), speed["two_at_once"])]
+def compared(out: Path, photos: Path) -> None:
+    """Compare the answers and a heat map with the CPU's; all children at once, as none is timed."""
+    names = ["first names as on the CPU", "largest difference", "heat map differs by", "heat map ms"]
+    heading("backend, precision", *names)
+    with ThreadPoolExecutor() as threads:
+        reference = threads.submit(child, "answers", photos, CASES[0][0], environ=ON_CPU)
+        asked = [(*case, threads.submit(child, "answers", photos, *case)) for case in CASES]
+    for backend, precision, got in asked:
+        failed = [part.result()["error"] for part in (got, reference) if "error" in part.result()]
+        print(f"| {backend}, {precision} | {failed[0] if failed else row(got.result(), reference.result())} |")
+    found = {f"{backend}, {precision}": got.result() for backend, precision, got in asked}
+    (out / "answers.json").write_text(json.dumps({"cpu": reference.result(), **found}))
+
+
+def row(real: dict[str, Any], reference: dict[str, Any]) -> str:
     names = sum(ours == theirs for ours, theirs in zip(real["names"], reference["names"], strict=True))
-    cells = [speed["device"], *rates, f"{speed['loaded_s']:.0f}", f"{names} of {len(real['names'])}"]
-    cells += [f"{largest_difference(real[part], reference[part]):.1e}" for part in ("scores", "heat")]
-    return " | ".join([*cells, f"{real['heat_ms']:.0f}"])
+    differences = [f"{largest_difference(real[part], reference[part]):.1e}" for part in ("scores", "heat")]
+    return " | ".join([f"{names} of {len(real['names'])}", *differences, f"{real['heat_ms']:.0f}"])
 
 
 def largest_difference(ours: Any, theirs: Any) -> float:
@@ -78,7 +89,7 @@ def largest_difference(ours: Any, theirs: Any) -> float:
 
 def child(kind: str, photos: Path, backend: str, precision: str = "float32", environ: Any = ()) -> dict[str, Any]:
     """Return what a process of its own found, as each backend takes the GPU for itself."""
-    command = [sys.executable, __file__, kind, photos, precision]
+    command = [sys.executable, __file__, kind, str(photos), precision]
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path), **dict(environ)}
     done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True)
     lines = done.stdout.splitlines()
@@ -109,7 +120,7 @@ def rate(model: Any, size: int, threads: int = 1) -> float:
     runs: list[int] = []
 
     def run() -> None:
-        while time.monotonic() < started + SECONDS:
+        while time.monotonic() < started + TIMED_S:
             model(images)
             runs.append(size)
 
@@ -137,13 +148,12 @@ def answers(photos: Path, precision: str) -> dict[str, Any]:
 
 
 def loaded(name: str, weights: str, precision: str) -> Any:
-    """Return a model; of the real one, photos are asked one by one, so that only that size is compiled."""
+    """Return a model that compiles each batch size when it first comes, as few of them are timed."""
     from classifier.models import model
     from classifier.models.loading import load
     from classifier.options import ModelOptions
 
-    if name == REAL:
-        model.LARGEST_RUN = {"CPU": 1, "GPU": 1}
+    model.Model.warm_up = lambda self: None  # type: ignore[method-assign]
     return load(ModelOptions(model=name, weights=weights, precision=precision))
 
 
@@ -195,8 +205,8 @@ def asked(host: str, port: int, clients: int, photos: Path) -> dict[str, Any]:
     good = sorted(seconds for status, seconds in rows if status == 200) or [float("nan")]
     return {
         "clients": clients,
-        "seconds": 3 * SECONDS,
-        "rate": len(good) / (3 * SECONDS),
+        "seconds": 3 * TIMED_S,
+        "rate": len(good) / (3 * TIMED_S),
         "p50_ms": 1000 * good[len(good) // 2],
         "p99_ms": 1000 * good[int(len(good) * 0.99)],
         "refused": sum(status == 503 for status, _ in rows),
@@ -208,7 +218,7 @@ def ask(photos: Path, host: str, port: str, clients: str) -> list[tuple[int, flo
     """Ask from many threads for a while; return the status and the seconds of each request."""
     requests = [request(path.read_bytes()) for path in files(photos)]
     rows: list[tuple[int, float]] = []
-    until = time.monotonic() + 3 * SECONDS
+    until = time.monotonic() + 3 * TIMED_S
 
     def one(first: int) -> None:
         turn = first
@@ -257,17 +267,20 @@ def files(photos: Path) -> list[Path]:
     return sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
-def family(pid: int) -> list[psutil.Process]:
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
+def family(pid: int) -> list[int]:
+    return [pid, *(member for child in children(pid) for member in family(child))]
 
 
 def cpu_s(pid: int) -> float:
-    return float(sum(sum(process.cpu_times()[:2]) for process in family(pid)))
+    """Return the processor time of a process and its descendants, in seconds."""
+    fields = [Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split() for member in family(pid)]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> float:
-    return sum(process.memory_full_info().pss for process in family(pid)) / 2**20
+    """Return the memory of a process and its descendants, in MB; what they share counts once."""
+    rollups = [Path(f"/proc/{member}/smaps_rollup").read_text() for member in family(pid)]
+    return sum(int(rollup.partition("\nPss:")[2].split()[0]) for rollup in rollups) / 1000
 
 
 def gpu_memory() -> str:
@@ -279,8 +292,8 @@ def gpu_memory() -> str:
 
 if __name__ == "__main__":
     kind, first, *rest = sys.argv[1:]
-    if kind in ("bare", "http"):
+    if kind in ("http", "speeds", "compared"):
         Path(first).mkdir(parents=True, exist_ok=True)
-        {"bare": bare, "http": http}[kind](Path(first), Path(rest[0]))
+        {"http": http, "speeds": speeds, "compared": compared}[kind](Path(first), Path(rest[0]))
     else:  # in one of the processes that these start
         print(json.dumps({"speed": speed, "answers": answers, "ask": ask}[kind](Path(first), *rest)))
