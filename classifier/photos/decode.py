@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
 from classifier.photos import headers, limits
+from classifier.photos.colours import to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
 
@@ -46,7 +47,8 @@ def read(
     """Decode a photo from a stranger: upright, RGB, on white where it was transparent, the first frame only.
 
     `size` is the (height, width) that the model expects: a much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its scale
-    (not for `stretch`, which promises Keras' pixels). The image's `format` is that of the file.
+    (not for `stretch`, which promises Keras' pixels), and colours are converted from the photo's profile to sRGB after
+    that. The image's `format` is that of the file.
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
@@ -101,14 +103,22 @@ def opened(data: bytes, header: Header, size: tuple[int, int], resize: Resize, m
 
 def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
     """Decode an opened image as `read` promises it."""
-    format = image.format
+    format, profile = image.format, image.info.get("icc_profile") or b""
     image.load()
+    image = as_inked(image)
     if resize == "crop":
         image = shrunk(image, 2 * shorter_side(size))
     turn_upright(image)
-    rgb = to_rgb(image)
-    rgb.format = format
+    rgb = to_rgb(image, profile)
+    rgb.format, rgb.info = format, {}
     return rgb
+
+
+def as_inked(image: Image.Image) -> Image.Image:
+    """Turn a CMYK JPEG over that Pillow took for one of Adobe's, which alone store how much paper shows."""
+    if image.format != "JPEG" or image.mode != "CMYK" or "adobe" in image.info:
+        return image
+    return with_info(ImageChops.invert(image), image)
 
 
 def shrunk(image: Image.Image, shorter: int) -> Image.Image:
@@ -133,14 +143,17 @@ def turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any of Pillow's modes to RGB: 16-bit and float scaled to 8 bits, transparency laid over white."""
+def to_rgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert any of Pillow's modes to sRGB: 16-bit and float scaled to 8 bits, transparency laid over white.
+
+    `profile` is the image's ICC profile, if it has one.
+    """
     image = to_8_bit(image) if image.mode.startswith(("I", "F")) else image
     if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGB", rgba.size, "white")
-    white.paste(rgba, mask=rgba)
+        return to_srgb(image, profile)
+    opacity = image.convert("RGBA").getchannel("A")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(to_srgb(image, profile), mask=opacity)
     return white
 
 
