@@ -31,8 +31,8 @@ def opaque(image: Image.Image) -> Image.Image:
     """Return the image without transparency, in one of the modes of `CHANNELS`."""
     if image.mode in CHANNELS:
         return image
-    if image.mode in ("1", "LA", "La"):
-        return image.convert("LA").convert("L")
+    if image.mode in ("1", "LA"):
+        return image.convert("L")
     return (image.convert("RGBA") if image.has_transparency_data else image).convert("RGB")
 
 

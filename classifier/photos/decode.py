@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
-from classifier.photos import headers, limits
+from classifier.photos import greys, headers, limits, tiff
 from classifier.photos.colours import to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
@@ -30,7 +30,7 @@ else:
 LIMITS = Limits()
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
 READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
-REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "F", "I")  # modes that Pillow can average
+REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK")  # modes that Pillow can average
 
 # Pillow's own limit ignores JPEG's reduced scales; those in `limits` come first.
 Image.MAX_IMAGE_PIXELS = None
@@ -61,7 +61,7 @@ def read(
         with limits.one_large_at_a_time(header.size):
             image = opened(data, header, size, resize, max_megapixels)
             with limits.one_large_at_a_time(image.size):
-                return decoded(image, size, resize)
+                return decoded(image, header.significant_bits, size, resize)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def check_is_readable(header: Header) -> None:
 
 def opened(data: bytes, header: Header, size: tuple[int, int], resize: Resize, max_megapixels: float) -> ImageFile:
     """Open an image by its content and check what Pillow knows of it, before a pixel is decoded. Raises TooLarge."""
-    image = Image.open(limits.LimitedFile(data), formats=FORMATS)
+    image = recognised(data)
     full_size = image.size
     if resize == "crop":
         shorter = 2 * shorter_side(size)  # twice what is needed, so that the reduced scale costs no sharpness
@@ -101,11 +101,24 @@ def opened(data: bytes, header: Header, size: tuple[int, int], resize: Resize, m
     return image
 
 
-def decoded(image: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
+def recognised(data: bytes) -> ImageFile:
+    """Open an image of any of `FORMATS`. Raises UnsupportedImage for a TIFF with what it declares."""
+    try:
+        image = Image.open(limits.LimitedFile(data), formats=FORMATS)
+    except (UnidentifiedImageError, KeyError) as exc:
+        if data[:4] not in tiff.SIGNATURES:
+            raise
+        raise UnsupportedImage(tiff.refusal(data)) from exc
+    if isinstance(image, TiffImageFile):
+        tiff.with_native_order(image)
+    return image
+
+
+def decoded(image: Image.Image, significant_bits: int, size: tuple[int, int], resize: Resize) -> Image.Image:
     """Decode an opened image as `read` promises it."""
     format, profile = image.format, image.info.get("icc_profile") or b""
     image.load()
-    image = as_inked(image)
+    image = with_info(greys.to_8_bit(as_inked(image), significant_bits), image)
     if resize == "crop":
         image = shrunk(image, 2 * shorter_side(size))
     turn_upright(image)
@@ -123,8 +136,6 @@ def as_inked(image: Image.Image) -> Image.Image:
 
 def shrunk(image: Image.Image, shorter: int) -> Image.Image:
     """Average a much too large image down early, its shorter side to no less than `shorter`: the rest costs less."""
-    if image.mode.startswith("I;16"):
-        image = with_info(to_8_bit(image), image)
     factor = min(image.size) // shorter
     if factor < 2 or image.mode not in REDUCIBLE or "transparency" in image.info:
         return image
@@ -144,30 +155,13 @@ def turn_upright(image: Image.Image) -> None:
 
 
 def to_rgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert any of Pillow's modes to sRGB: 16-bit and float scaled to 8 bits, transparency laid over white.
+    """Convert any of Pillow's 8-bit modes to sRGB, with transparency laid over white.
 
     `profile` is the image's ICC profile, if it has one.
     """
-    image = to_8_bit(image) if image.mode.startswith(("I", "F")) else image
     if not image.has_transparency_data:
         return to_srgb(image, profile)
     opacity = image.convert("RGBA").getchannel("A")
     white = Image.new("RGB", image.size, "white")
     white.paste(to_srgb(image, profile), mask=opacity)
     return white
-
-
-def to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale deep greyscale to 8 bits: 16-bit by its full range; 32-bit and float, which have none, by their own."""
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    source, target = (low, high if high > low else low + 1), (0, 255)
-
-    def row_to_8_bit(row: np.ndarray) -> np.ndarray:  # one at a time, as interp computes in 64 bits
-        scaled: np.ndarray = np.interp(np.nan_to_num(row, nan=low), source, target)
-        return scaled.round().astype(np.uint8)
-
-    return Image.fromarray(np.stack([row_to_8_bit(row) for row in values]))

@@ -5,14 +5,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from classifier.photos import tiff
+
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 START_OF_IMAGE, SEQUENTIAL, START_OF_SCAN, END_OF_IMAGE = b"\xff\xd8", (0xC0, 0xC1), 0xDA, 0xD9
 MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # neither a byte 0xFF of a scan, nor a restart, nor padding
 MAX_SEGMENTS = 10_000  # of a JPEG, counted no further; photos have a few dozen
 
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
-STRIP_OFFSETS, TILE_OFFSETS = 273, 324  # TIFF tags
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_CHUNKS = 100  # of a PNG, looked through before its pixels; files have about ten
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Header:
     scans: int = 0  # of a JPEG's first image, each a pass over all its pixels; 1 if it is sequential
     is_sequential: bool = True  # False for a JPEG that libjpeg must hold whole, as it cannot decode it row by row
     pieces: int = 0  # strips or tiles of a TIFF's first directory, which Pillow lists when it opens the file
+    significant_bits: int = 0  # of a PNG's grey; 0 if it declares none
     is_heic: bool = False  # a HEIF container whose content is not AVIF
 
 
@@ -31,8 +34,10 @@ def read(data: bytes) -> Header:
     """Parse the header of an image file of any format. Raises struct.error for a TIFF that is cut off."""
     if data.startswith(START_OF_IMAGE):
         return jpeg_header(data)
-    if data[:4] in TIFF_SIGNATURES:
-        return Header(pieces=tiff_pieces(data))
+    if data[:4] in tiff.SIGNATURES:
+        return Header(pieces=tiff.first(data).pieces)
+    if data.startswith(PNG_SIGNATURE):
+        return Header(significant_bits=significant_bits(data))
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Header(size=webp_size(data))
     return Header(is_heic=is_heic(data))
@@ -84,20 +89,17 @@ def webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def tiff_pieces(data: bytes) -> int:
-    """Count the strips or tiles that a TIFF's first directory declares. Raises struct.error.
-
-    Source: TIFF 6.0, section 2, and the BigTIFF extension.
-    """
-    order, is_big = "<" if data[:2] == b"II" else ">", data[2:3] == b"+"  # where Pillow looks for it
-    number, entry, start = ("Q", "HHQ8x", 8) if is_big else ("H", "HHL4x", 4)
-    (at,) = struct.unpack_from(order + ("Q" if is_big else "L"), data, start)
-    (entries,) = struct.unpack_from(order + number, data, at)
-    at += struct.calcsize(order + number)
-    end = min(len(data), at + entries * struct.calcsize(order + entry))
-    end -= (end - at) % struct.calcsize(order + entry)
-    tags = struct.iter_unpack(order + entry, memoryview(data)[at:end])
-    return max((count for tag, _, count in tags if tag in (STRIP_OFFSETS, TILE_OFFSETS)), default=0)
+def significant_bits(data: bytes) -> int:
+    """Return the bits of grey that a PNG declares to use, 0 if it does not. Source: W3C PNG, 11.3.2.6 (sBIT)."""
+    at = len(PNG_SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if kind in (b"", b"IDAT"):
+            break
+        if kind == b"sBIT":
+            return int.from_bytes(data[at + 8 : at + 9])
+        at += length + 12
+    return 0
 
 
 def is_heic(data: bytes) -> bool:

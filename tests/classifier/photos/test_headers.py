@@ -10,6 +10,7 @@ from PIL import Image
 from support.pictures import encoded, textured
 
 from classifier.photos import decode, headers, limits
+from classifier.photos import tiff as tiffs
 from classifier.photos.headers import Header
 
 
@@ -69,12 +70,12 @@ def test_heic_is_told_from_avif():
 
 def test_a_photo_is_parsed_once(monkeypatch):
     parsed = []
-    for name in ("jpeg_header", "webp_size", "tiff_pieces"):
-        original = getattr(headers, name)
-        monkeypatch.setattr(headers, name, lambda data, read=original, name=name: parsed.append(name) or read(data))
+    for module, name in ((headers, "jpeg_header"), (headers, "webp_size"), (tiffs, "first")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda data, read=original, name=name: parsed.append(name) or read(data))
     for format in ("JPEG", "WEBP", "TIFF"):
         decode.read(encoded(textured(), format))
-    assert parsed == ["jpeg_header", "webp_size", "tiff_pieces"]
+    assert parsed == ["jpeg_header", "webp_size", "first"]
 
 
 @pytest.mark.parametrize(
