@@ -77,12 +77,16 @@ class Stages:
 
 @dataclass(frozen=True)
 class Answer:
-    """The most probable classes of a photo, best first, its preview (JPEG), and the time it took."""
+    """The most probable classes of a photo, best first, its preview (JPEG), and the time it took.
+
+    `notice` is a sentence about a file that lacks its last bytes.
+    """
 
     predictions: tuple[Prediction, ...]
     preview: bytes
     seconds: float = 0.0
     stages: Stages | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)

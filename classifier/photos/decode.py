@@ -4,8 +4,9 @@ The only place that opens untrusted images: serving, prediction, training and ev
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
@@ -14,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
-from classifier.photos import greys, headers, limits, tiff
+from classifier.photos import greys, headers, incomplete, limits, tiff
 from classifier.photos.colours import to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
@@ -28,6 +29,7 @@ else:
     HEIF = True
 
 LIMITS = Limits()
+LINE_ENDS = b"\r\n"  # before a photo that was cut out of a camera's stream
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") + (("HEIF",) if HEIF else ())  # MPO is opened as JPEG
 READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or HEIC" if HEIF else "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
 REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK")  # modes that Pillow can average
@@ -48,20 +50,26 @@ def read(
 
     `size` is the (height, width) that the model expects: a much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its scale
     (not for `stretch`, which promises Keras' pixels), and colours are converted from the photo's profile to sRGB after
-    that. The image's `format` is that of the file.
+    that. The image's `format` is that of the file; `info` holds nothing but a `notice` if the file lacks its last
+    bytes, which it may if at least nine tenths of the rows can be decoded.
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
     with image_errors():
+        data = data.lstrip(LINE_ENDS)
         if not data:
             raise NoImage("This file is empty; please choose a photo.")
         header = headers.read(data)
         check_is_readable(header)
         limits.check(header, max_megapixels)
         with limits.one_large_at_a_time(header.size):
-            image = opened(data, header, size, resize, max_megapixels)
+            open = partial(opened, header=header, size=size, resize=resize, max_megapixels=max_megapixels)
+            image = open(data)
             with limits.one_large_at_a_time(image.size):
-                return decoded(image, header.significant_bits, size, resize)
+                image, notice = loaded(image, header, lambda: open(incomplete.closed(data)))
+                rgb = decoded(image, header, size, resize)
+        rgb.info = {"notice": notice} if notice else {}
+        return rgb
 
 
 @contextmanager
@@ -114,16 +122,28 @@ def recognised(data: bytes) -> ImageFile:
     return image
 
 
-def decoded(image: Image.Image, significant_bits: int, size: tuple[int, int], resize: Resize) -> Image.Image:
-    """Decode an opened image as `read` promises it."""
+def loaded(image: ImageFile, header: Header, reopened: Callable[[], ImageFile]) -> tuple[ImageFile, str]:
+    """Decode an opened image, or what there is of it; return it with a notice if its last bytes are missing."""
+    try:
+        image.load()
+    except OSError:
+        if not header.has_all_channels:
+            raise
+    else:
+        return image, ""
+    again = reopened()
+    return again, incomplete.load(again)
+
+
+def decoded(image: Image.Image, header: Header, size: tuple[int, int], resize: Resize) -> Image.Image:
+    """Turn a loaded image into what `read` promises."""
     format, profile = image.format, image.info.get("icc_profile") or b""
-    image.load()
-    image = with_info(greys.to_8_bit(as_inked(image), significant_bits), image)
+    image = with_info(greys.to_8_bit(as_inked(image), header.significant_bits), image)
     if resize == "crop":
         image = shrunk(image, 2 * shorter_side(size))
     turn_upright(image)
     rgb = to_rgb(image, profile)
-    rgb.format, rgb.info = format, {}
+    rgb.format = format
     return rgb
 
 

@@ -10,6 +10,7 @@ from classifier.photos import tiff
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 START_OF_IMAGE, SEQUENTIAL, START_OF_SCAN, END_OF_IMAGE = b"\xff\xd8", (0xC0, 0xC1), 0xDA, 0xD9
+PROGRESSIVE, FINEST = 0xC2, b"\x3f"  # a frame's marker, and the last of a block's 64 frequencies
 MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # neither a byte 0xFF of a scan, nor a restart, nor padding
 MAX_SEGMENTS = 10_000  # of a JPEG, counted no further; photos have a few dozen
 
@@ -25,6 +26,7 @@ class Header:
     segments: int = 0  # of a JPEG's first image, at most MAX_SEGMENTS
     scans: int = 0  # of a JPEG's first image, each a pass over all its pixels; 1 if it is sequential
     is_sequential: bool = True  # False for a JPEG that libjpeg must hold whole, as it cannot decode it row by row
+    has_all_channels: bool = True  # False for a JPEG in which no scan of a channel up to its finest detail is finished
     pieces: int = 0  # strips or tiles of a TIFF's first directory, which Pillow lists when it opens the file
     significant_bits: int = 0  # of a PNG's grey; 0 if it declares none
     is_heic: bool = False  # a HEIF container whose content is not AVIF
@@ -49,14 +51,26 @@ def jpeg_header(data: bytes) -> Header:
     It is sequential if its frame is (not progressive) and its first scan holds all channels. Source: ITU-T T.81, B.2.
     """
     channels = scans = segments = 0
+    is_progressive = False
+    finished: set[int] = set()
+    latest: frozenset[int] = frozenset()
     for segments, (marker, at) in enumerate(jpeg_segments(data), start=1):
-        if marker in SEQUENTIAL:
-            channels = int.from_bytes(data[at + 9 : at + 10])
+        if marker in (*SEQUENTIAL, PROGRESSIVE):
+            channels, is_progressive = int.from_bytes(data[at + 9 : at + 10]), marker == PROGRESSIVE
         elif marker == START_OF_SCAN:
             scans += 1
-            if scans == 1 and 0 < channels == int.from_bytes(data[at + 4 : at + 5]):
+            if scans == 1 and not is_progressive and 0 < channels == int.from_bytes(data[at + 4 : at + 5]):
                 return Header(segments=segments, scans=scans)
-    return Header(segments=segments, scans=scans, is_sequential=False)
+            finished |= latest
+            latest = finest_channels(data, at)
+    return Header(segments=segments, scans=scans, is_sequential=False, has_all_channels=len(finished) >= channels)
+
+
+def finest_channels(data: bytes, at: int) -> frozenset[int]:
+    """Return the channels of a scan at a place in a JPEG, none if the scan leaves out their finest detail."""
+    count = int.from_bytes(data[at + 4 : at + 5])
+    selectors, last = data[at + 5 : at + 5 + 2 * count : 2], data[at + 6 + 2 * count : at + 7 + 2 * count]
+    return frozenset(selectors) if last == FINEST else frozenset()
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """Photos in files -> rows, through an engine, in order and in constant memory."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,8 @@ from classifier.errors import ClassifierError
 from classifier.photos import files
 from classifier.progress import progress
 from classifier.serving.engine import LocalEngine
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 64  # photos in flight; enough to fill the largest batch while others are decoded
 
@@ -51,6 +54,8 @@ def row_of(engine: LocalEngine, path: Path) -> Row:
         return Row(path, error=str(error))
     if isinstance(answer, ClassifierError):
         return Row(path, error=str(answer))
+    if answer.notice:
+        log.warning("%s: %s", path, answer.notice)
     return answered(path, answer.predictions, engine.model.threshold)
 
 

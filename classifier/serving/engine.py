@@ -35,6 +35,7 @@ class PendingPhoto(NamedTuple):
     """A photo on its way through the model."""
 
     preview: bytes
+    notice: str
     decode_s: float
     scored: Future[Scored]
 
@@ -132,14 +133,15 @@ class LocalEngine:
                 preview = fit.to_preview(image)
         except ClassifierError as error:
             return error
-        return self._submit(pixels, preview, time.monotonic() - started, deadline)
+        notice = image.info.get("notice", "")
+        return self._submit(pixels, preview, time.monotonic() - started, deadline, notice)
 
     def _submit(
-        self, pixels: np.ndarray, preview: bytes, decode_s: float, deadline: float
+        self, pixels: np.ndarray, preview: bytes, decode_s: float, deadline: float, notice: str = ""
     ) -> PendingPhoto | ClassifierError:
         try:
             with user_facing_errors():
-                return PendingPhoto(preview, decode_s, self._batcher.submit(pixels, deadline))
+                return PendingPhoto(preview, notice, decode_s, self._batcher.submit(pixels, deadline))
         except ClassifierError as error:
             return error
 
@@ -157,7 +159,8 @@ class LocalEngine:
         seconds = time.monotonic() - started
         waited = max(0.0, seconds - asked.decode_s - scored.seconds)
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
-        return Answer(self._rank(scored.scores, top or self._limits.top), asked.preview, seconds, stages)
+        ranked = self._rank(scored.scores, top or self._limits.top)
+        return Answer(ranked, asked.preview, seconds, stages, asked.notice)
 
     @contextmanager
     def _decoder(self, deadline: float) -> Iterator[None]:

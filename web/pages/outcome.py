@@ -55,26 +55,34 @@ class Outcomes:
         if isinstance(answer, ClassifierError):
             return Outcome(filename=filename, error=problem(answer))
         sure = answer.predictions[0].score >= self._threshold if self._threshold else None
-        outcome = Outcome(filename=filename, predictions=answer.predictions, sure=sure, seconds=answer.seconds)
+        outcome = Outcome(
+            filename=filename,
+            predictions=answer.predictions,
+            sure=sure,
+            seconds=answer.seconds,
+            notice=answer.notice or None,
+        )
         if not self._uploads.enabled:
             return with_embedded_picture(outcome, answer.preview)
         try:
             return with_addresses(outcome, self._keep(outcome, answer.preview))
         except OSError:
             log.exception("A result could not be kept.")
-            notice = "This result could not be kept, so it has no address of its own."
+            notice = f"{answer.notice} This result could not be kept, so it has no address of its own.".lstrip()
             return replace(with_embedded_picture(outcome, answer.preview), notice=notice)
 
     def load(self, id: str) -> tuple[Outcome, str]:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
         predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        outcome = Outcome(predictions=predictions, sure=kept.get("sure"), feedback=kept.get("feedback"))
+        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
+        outcome = Outcome(predictions=predictions, **optional)
         return with_addresses(outcome, id), kept["model"]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         predictions = [asdict(prediction) for prediction in outcome.predictions]
-        return self._uploads.keep(preview, {"model": self._model, "predictions": predictions, "sure": outcome.sure})
+        about = {"model": self._model, "predictions": predictions, "sure": outcome.sure}
+        return self._uploads.keep(preview, about | ({"notice": outcome.notice} if outcome.notice else {}))
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:

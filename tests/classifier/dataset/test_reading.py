@@ -262,3 +262,11 @@ def test_a_photo_in_two_classes_of_two_parts_is_out_of_both(tmp_path):
     put(tmp_path, train__a__1=picture("red"), train__a__2=picture("blue"), train__b__1=picture("lime"))
     put(tmp_path, test__a__1=picture("white"), test__b__1=picture("red"))
     assert set(kept(tmp_path)[1]) == {"train/a/1", "test/b/1"}
+
+
+def test_a_photo_without_its_last_bytes_is_used_if_nearly_all_of_it_is_there(tmp_path):
+    whole = encoded(textured((320, 320)), "JPEG", quality=95)
+    put(tmp_path, a__nearly=whole[:-20], a__half=whole[: len(whole) // 2], b__whole=whole)
+    photos = read(tmp_path, SIZE)
+    assert [photo.path.name for photo in photos.photos] == ["nearly", "whole"]
+    assert [path.name for path, _ in photos.rejected] == ["half"]

@@ -136,3 +136,11 @@ def test_a_file_that_goes_away_is_a_row(engine, photos):
     paths = find([photos])
     (photos / "a.png").unlink()
     assert next(predict(engine, paths)).error
+
+
+def test_a_photo_that_lacks_its_last_bytes_is_answered_and_named(engine, tmp_path, caplog):
+    path = tmp_path / "cut-off.jpg"
+    path.write_bytes(picture("lime", format="JPEG")[:-2])
+    (row,) = predict(engine, [path])
+    assert row.error is None
+    assert "cut-off.jpg: The end of this file is missing" in caplog.text

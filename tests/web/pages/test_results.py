@@ -73,3 +73,14 @@ def test_when_keeping_fails_the_answer_is_still_given_saying_so(make_client, tmp
     assert "could not be kept" in page(response)
     assert "data:image/jpeg" in page(response)
     assert "could not be kept" in post(client, picture(), json=True).json["results"][0]["notice"]
+
+
+def test_a_photo_that_lacks_its_last_bytes_is_answered_with_a_notice(client):
+    """So do cameras that cannot keep up, and broken transfers."""
+    cut_off = encoded(textured(), "JPEG")[:-2]
+    notice = "The end of this file is missing"
+    assert notice in page(post(client, cut_off))
+    result = post(client, cut_off, json=True).json["results"][0]
+    assert result["notice"].startswith(notice)
+    assert notice in page(client.get(result["url"]))
+    assert "notice" not in post(client, encoded(textured(), "JPEG"), json=True).json["results"][0]
