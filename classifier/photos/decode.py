@@ -4,7 +4,7 @@ The only place that opens untrusted images: serving, prediction, training and ev
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
-from classifier.photos import greys, headers, incomplete, limits, tiff
+from classifier.photos import greys, headers, incomplete, limits, raw, tiff
 from classifier.photos.colours import to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
@@ -51,7 +51,8 @@ def read(
     `size` is the (height, width) that the model expects: a much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its scale
     (not for `stretch`, which promises Keras' pixels), and colours are converted from the photo's profile to sRGB after
     that. The image's `format` is that of the file; `info` holds nothing but a `notice` if the file lacks its last
-    bytes, which it may if at least nine tenths of the rows can be decoded.
+    bytes, which it may if at least nine tenths of the rows can be decoded. Of a camera's raw photo, the largest picture
+    inside that can be read is decoded.
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
@@ -59,17 +60,36 @@ def read(
         data = data.lstrip(LINE_ENDS)
         if not data:
             raise NoImage("This file is empty; please choose a photo.")
-        header = headers.read(data)
-        check_is_readable(header)
-        limits.check(header, max_megapixels)
-        with limits.one_large_at_a_time(header.size):
-            open = partial(opened, header=header, size=size, resize=resize, max_megapixels=max_megapixels)
-            image = open(data)
-            with limits.one_large_at_a_time(image.size):
-                image, notice = loaded(image, header, lambda: open(incomplete.closed(data)))
-                rgb = decoded(image, header, size, resize)
-        rgb.info = {"notice": notice} if notice else {}
-        return rgb
+        read_this = partial(read_one, size=size, resize=resize, max_megapixels=max_megapixels)
+        found = raw.contents(data)
+        if found.is_raw:
+            return first_readable((partial(read_this, *inner.file(data)) for inner in found.pictures), raw.REFUSAL)
+        return read_this(*found.pictures[0].file(data)) if found.pictures else read_this(data)
+
+
+def first_readable(readings: Iterable[Callable[[], Image.Image]], refusal: str) -> Image.Image:
+    """Return the result of the first call that is not refused. Raises UnsupportedImage with `refusal`, or TooLarge."""
+    for reading in readings:
+        with suppress(UnsupportedImage, BrokenImage), image_errors():
+            return reading()
+    raise UnsupportedImage(refusal)
+
+
+def read_one(
+    data: bytes, orientation: int = 0, *, size: tuple[int, int], resize: Resize, max_megapixels: float
+) -> Image.Image:
+    """Read a file that is a picture itself. `orientation` holds for a picture that has none of its own."""
+    header = headers.read(data)
+    check_is_readable(header)
+    limits.check(header, max_megapixels)
+    with limits.one_large_at_a_time(header.size):
+        open = partial(opened, header=header, size=size, resize=resize, max_megapixels=max_megapixels)
+        image = open(data)
+        with limits.one_large_at_a_time(image.size):
+            image, notice = loaded(image, header, lambda: open(incomplete.closed(data)))
+            rgb = decoded(image, header, size, resize, orientation)
+    rgb.info = {"notice": notice} if notice else {}
+    return rgb
 
 
 @contextmanager
@@ -135,13 +155,13 @@ def loaded(image: ImageFile, header: Header, reopened: Callable[[], ImageFile]) 
     return again, incomplete.load(again)
 
 
-def decoded(image: Image.Image, header: Header, size: tuple[int, int], resize: Resize) -> Image.Image:
+def decoded(image: Image.Image, header: Header, size: tuple[int, int], resize: Resize, orientation: int) -> Image.Image:
     """Turn a loaded image into what `read` promises."""
     format, profile = image.format, image.info.get("icc_profile") or b""
     image = with_info(greys.to_8_bit(as_inked(image), header.significant_bits), image)
     if resize == "crop":
         image = shrunk(image, 2 * shorter_side(size))
-    turn_upright(image)
+    turn_upright(image, orientation)
     rgb = to_rgb(image, profile)
     rgb.format = format
     return rgb
@@ -168,9 +188,11 @@ def with_info(image: Image.Image, source: Image.Image) -> Image.Image:
     return image
 
 
-def turn_upright(image: Image.Image) -> None:
-    """Turn the image as its EXIF orientation demands; a photo with broken EXIF stays as it is."""
+def turn_upright(image: Image.Image, orientation: int) -> None:
+    """Turn the image as its EXIF orientation demands, or the given one; a photo with broken EXIF stays as it is."""
     with suppress(Exception):
+        if orientation:
+            image.getexif().setdefault(tiff.ORIENTATION, orientation)
         ImageOps.exif_transpose(image, in_place=True)
 
 

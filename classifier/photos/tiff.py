@@ -88,14 +88,21 @@ def layout(data: bytes) -> Layout:
 
 def first(data: bytes) -> Directory:
     """Parse the first directory. Raises struct.error."""
+    return directory(data, first_place(data))
+
+
+def first_place(data: bytes) -> int:
+    """Return the place of the first directory. Raises struct.error."""
     form = layout(data)
-    (at,) = struct.unpack_from(form.offset, data, start(form))
-    return directory(data, at)
+    place: int = struct.unpack_from(form.offset, data, struct.calcsize(form.offset))[0]
+    return place
 
 
-def start(form: Layout) -> int:
-    """Return where a TIFF holds the place of its first directory."""
-    return 8 if form.offset.endswith("Q") else 4
+def beginning_with(data: bytes, at: int) -> bytes:
+    """Return a TIFF whose first directory is the one at a place in this TIFF."""
+    form = layout(data)
+    size = struct.calcsize(form.offset)
+    return data[:size] + struct.pack(form.offset, at) + data[2 * size :]
 
 
 def directory(data: bytes, at: int) -> Directory:

@@ -6,7 +6,9 @@ import zlib
 
 import numpy as np
 from PIL import Image
+from support import profiles
 from support.pictures import encoded, textured
+from support.tiffs import Picture, plain, tiff
 
 from classifier.photos import decode
 
@@ -50,6 +52,13 @@ SOURCES = {
     "tiff big": saved(PHOTO, "TIFF", big_tiff=True),
     **{f"tiff {mode}": saved(GREY.convert(mode), "TIFF") for mode in ("I", "F", "CMYK", "RGBX")},
     "tiff of 16 bits": saved(DEEP, "TIFF"),
+    "tiff of grey and opacity in 16 bits": tiff(plain(np.dstack([np.asarray(DEEP)] * 2), tag_338=2)),
+    "raw photo": tiff(
+        plain(np.asarray(PHOTO), 2, tag_254=1),
+        subs=[Picture({254: [1]}, saved(textured((300, 260)), "JPEG"), (513, 514)), plain(np.asarray(DEEP), 32_803)],
+    ),
+    "png of wide colours": saved(PHOTO, "PNG", icc_profile=profiles.wide()),
+    "jpeg of inks": saved(PHOTO.convert("CMYK"), "JPEG", icc_profile=profiles.inks()),
     "avif": saved(PHOTO, "AVIF", exif=EXIF),
     "avif animated": animated("AVIF"),
     **({"heic": saved(PHOTO, "HEIF")} if decode.HEIF else {}),
