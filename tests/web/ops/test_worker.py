@@ -50,3 +50,25 @@ def test_a_wrong_setting_ends_gunicorn_with_one_sentence():
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == worker.CANNOT_START
     assert done.stderr == "Cannot start: CLASSIFIER_MAX_BATCH must be a whole number from 1 to 1024, not 'many'.\n"
+
+
+MEMORY = """
+from pathlib import Path
+from web.ops import worker
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+blocks = [b"x" * 100_000 for _ in range(1000)]
+last = blocks[-1]  # keeps the heap from shrinking
+del blocks
+before = resident_mb()
+worker.give_memory_back()
+print(before - resident_mb())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory in this way")
+def test_freed_memory_goes_back_to_the_system():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert float(done.stdout) > 80
