@@ -1,21 +1,24 @@
 """keras.applications and EfficientNet-Lite by name: builder, preprocessing, input size and ImageNet weights."""
 
-import socket
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.utils import file_utils
 
 from classifier.errors import NotDownloaded, StartupError
-from classifier.models import efficientnet_lite, weights
+from classifier.models import downloads, efficientnet_lite
+from classifier.models.downloads import WAYS_OUT, RemoteFile
 from classifier.text import one_line
 
 Builder = Callable[..., keras.Model]
-
-DOWNLOAD_TIMEOUT_S = 10  # without a byte
+Fetch = Callable[[RemoteFile], None]
 
 
 def plain(name: str) -> str:
@@ -71,29 +74,41 @@ def input_side(name: str) -> int:
     return INPUT_SIDES.get(plain(name), 224)
 
 
-def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
-    """Build a model with its ImageNet weights, which Keras downloads, checks and caches, or an installed package holds.
+def download(name: str, builder: Builder, arguments: dict[str, object], fetch: Fetch = downloads.obtain) -> keras.Model:
+    """Build a model with its ImageNet weights: those of an installed package, or a cached file, which `fetch` brings.
 
     Raises NotDownloaded, and StartupError if the package is missing or damaged.
     """
     try:
-        with download_timeout():
+        with keras_fetching(builder.__name__, fetch):
             return builder(weights="imagenet", **arguments)
     except StartupError:
         raise
-    except Exception as exc:  # Keras raises a bare Exception for a failed download
+    except Exception as exc:  # Keras raises ValueError, KeyError, OSError, ... for weights that do not fit
         raise NotDownloaded(
-            f"The weights of {name} cannot be obtained: expected them in ~/.keras/models or from the internet, "
-            f"found neither ({one_line(exc)}). {weights.WAYS_OUT}"
+            f"The weights of {name} cannot be obtained: Keras cannot load its file ({one_line(exc)}). {WAYS_OUT}"
         ) from exc
 
 
 @contextmanager
-def download_timeout() -> Iterator[None]:
-    """Limit downloads to DOWNLOAD_TIMEOUT_S of silence; Keras sets no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+def keras_fetching(title: str, fetch: Fetch) -> Iterator[None]:
+    """Let Keras bring weights through `fetch` in this context: its own `get_file` has no resumption and no timeout."""
+    original = file_utils.get_file
+
+    def get_file(name: str, origin: str, cache_subdir: str, file_hash: str | None = None) -> str:
+        file = RemoteFile(title, origin, cache() / cache_subdir / name, file_hash or "")
+        if not file.is_here():
+            fetch(file)
+        return str(file.path)
+
+    file_utils.get_file = get_file
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        file_utils.get_file = original
+
+
+def cache() -> Path:
+    """Return the folder in which Keras keeps what it downloads."""
+    home = Path(file_utils.config.keras_home()).expanduser()
+    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir(), ".keras")

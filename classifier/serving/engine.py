@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL.Image import Image
@@ -60,6 +60,15 @@ class LocalEngine:
         )
         self._turns = Turns(self._batcher.has_more, max_pause_s=EXPLAINED_BY * limits.timeout_s)
         self._explainer = Explainer(self._explain, limits.timeout_s)
+
+    def fallback(self) -> str:
+        """Return "": the configured model answers."""
+        return ""
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Hold this engine, which nothing replaces."""
+        yield self
 
     def classify(
         self, files: Sequence[bytes], top: int | None = None, timeout_s: float | None = None

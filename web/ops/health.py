@@ -35,8 +35,9 @@ class Health:
     @public
     def ready(self) -> Response:
         self.check_ready()
-        model = self._engine.model
-        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision)
+        model, fallback = self._engine.model, self._engine.fallback()
+        document = {"status": "ready", "model": model.name, "device": model.device, "precision": model.precision}
+        return jsonify(document | ({"fallback": fallback} if fallback else {}))
 
     def check_alive(self) -> None:
         """Raise Unavailable if the model has stopped responding, so this process should be replaced."""
