@@ -107,7 +107,7 @@ def asked_file(builder: Builder, arguments: dict[str, object]) -> RemoteFile:
         pass
 
     def get_file(name: str, origin: str, cache_subdir: str, file_hash: str | None = None) -> str:
-        raise Asked(RemoteFile(builder.__name__, origin, cache() / cache_subdir / name, file_hash or ""))
+        raise Asked(RemoteFile(builder.__name__, origin, place(cache_subdir, name), file_hash or ""))
 
     original, file_utils.get_file = file_utils.get_file, get_file
     try:
@@ -120,7 +120,8 @@ def asked_file(builder: Builder, arguments: dict[str, object]) -> RemoteFile:
     raise RuntimeError(f"Keras has no ImageNet weights for {builder.__name__}.")
 
 
-def cache() -> Path:
-    """Return the folder in which Keras keeps what it downloads."""
+def place(folder: str, name: str) -> Path:
+    """Return where Keras keeps a download, or would; a home that it cannot write to may hold it all the same."""
     home = Path(file_utils.config.keras_home()).expanduser()
-    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir(), ".keras")
+    path = home / folder / name
+    return path if path.is_file() or os.access(home, os.W_OK) else Path(tempfile.gettempdir(), ".keras", folder, name)
