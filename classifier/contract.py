@@ -32,6 +32,7 @@ class ModelInfo:
     precision: str
     is_random: bool
     threshold: float  # below this top probability the answer is "not sure"; 0 if it is always sure
+    device_reason: str = ""  # one sentence: why the graphics card does not answer, if that needs an explanation
 
 
 class ServedModel(Protocol):

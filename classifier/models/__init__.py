@@ -3,12 +3,20 @@
 from collections.abc import Callable
 
 from classifier.contract import ServedModel
+from classifier.models import device, trial
 from classifier.models.downloads import RemoteFile, obtain
 from classifier.options import ModelOptions
 
 
-def load(options: ModelOptions, fetch: Callable[[RemoteFile], None] = obtain) -> ServedModel:
-    """Return `loading.load(options, fetch)`, importing TensorFlow only now. Raises StartupError."""
+def load(
+    options: ModelOptions, fetch: Callable[[RemoteFile], None] = obtain, run: device.Run = trial.run
+) -> ServedModel:
+    """Return `loading.load(options)` on the device that may answer; `run` runs the test computation.
+
+    `fetch` brings weights that are not cached. The back end is imported only after it is clear which devices it may
+    see. Raises StartupError.
+    """
+    reason = device.settle(options.device, options.precision, run)
     from classifier.models import loading
 
-    return loading.load(options, fetch)
+    return loading.load(options, reason, fetch)

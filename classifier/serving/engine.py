@@ -47,7 +47,10 @@ class LocalEngine:
     were just answered may ask again. At most `max_waiting` wait, and each is answered or refused within `timeout_s`.
     """
 
-    def __init__(self, model: ServedModel, limits: Limits = Limits()) -> None:
+    def __init__(
+        self, model: ServedModel, limits: Limits = Limits(), is_lost: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._is_lost = is_lost
         self.model = model.info
         self._served = model
         self._limits = limits
@@ -117,8 +120,11 @@ class LocalEngine:
         return self._batcher.waiting()
 
     def is_alive(self) -> bool:
-        """Return False if the model has not returned for longer than any answer may take."""
-        return max(self._batcher.running_for_s(), self._turns.taken_for_s()) < self._limits.timeout_s
+        """Return False if the model is lost, or has not returned for longer than any answer may take."""
+        return (
+            not self._is_lost()
+            and max(self._batcher.running_for_s(), self._turns.taken_for_s()) < self._limits.timeout_s
+        )
 
     def close(self) -> None:
         """Answer what waits and accept no more."""
