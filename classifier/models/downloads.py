@@ -74,7 +74,7 @@ def obtain(file: RemoteFile) -> None:
     except OSError as exc:
         raise NotDownloaded(
             f"The weights of {file.title} cannot be obtained: expected them at {file.path} or from the internet, "
-            f"found neither ({one_line(exc)}). {WAYS_OUT}"
+            f"found neither ({one_line(exc)}). {WAYS_OUT} The model efficientnet_lite2 needs no download."
         ) from exc
 
 
