@@ -1,6 +1,7 @@
-"""How gunicorn serves the site: one process that owns the model, many threads that mostly wait.
+"""How gunicorn serves the site: one process with the model, many threads that mostly wait.
 
-The model is built in the worker (no preload_app): TensorFlow does not survive a fork.
+WEB_CONCURRENCY, or gunicorn's `-w`, starts several web processes; the model then has a process of its own. Either way
+it is built after the fork (no preload_app), as TensorFlow does not survive one.
 """
 
 import os
@@ -11,6 +12,7 @@ from web.ops.worker import (  # noqa: F401 (gunicorn calls the hooks)
     exits_if_it_cannot_start,
     max_connections,
     on_exit,
+    on_reload,
     on_starting,
     post_fork,
     post_worker_init,
@@ -21,7 +23,6 @@ with exits_if_it_cannot_start():
     settings = Settings.parse_environ(os.environ)
 
 bind = "127.0.0.1:3000"
-workers = 1
 worker_class = "gthread"
 # A waiting photo holds a thread, and so do the photos of a batch; the others refuse what is too much, explain, and show
 # pages. Threads are started as they are needed; decoding is bounded by the engine.

@@ -3,20 +3,22 @@
 import logging
 import os
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 
 from app import create_app
+from classifier import logs
 from classifier.cluster.remote_engine import RemoteEngine
 from classifier.contract import Engine
 from classifier.errors import NotDownloaded
+from classifier.model_server.client import shared_model
 from classifier.models import load
 from classifier.models.downloads import NotCached, fetch, obtain, refuse
 from classifier.serving.engine import LocalEngine
 from classifier.serving.swapping import Succession, SwappingEngine, unavailable
 from classifier.storage.kept import KeptResults
-from web.ops import logs
-from web.ops.worker import exits_if_it_cannot_start
+from web.ops.worker import MODEL_SERVERS, exits_if_it_cannot_start
 from web.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,13 +60,19 @@ def fallback_engine(settings: Settings) -> Engine:
 
 
 def engine_of(settings: Settings) -> Engine:
-    """Return the engine, its model warm, here or on a cluster. Raises StartupError."""
+    """Return the engine, its model warm: here, in the process that all web processes share, or on a cluster.
+
+    Raises StartupError.
+    """
     if settings.engine == "ray":
         from classifier.cluster.ray_serve import ServeReplicas  # imports Ray
 
         loads = partial(load, settings.model_options)
         return RemoteEngine(ServeReplicas(loads, settings.limits, replicas=settings.replicas), settings.limits)
-    return LocalEngine(load(settings.model_options, refuse), settings.limits)
+    if folder := os.environ.get(MODEL_SERVERS):
+        model = shared_model(Path(folder), settings.model_options, settings.timeout_s)
+        return LocalEngine(model, settings.limits, model.is_lost, model.close)
+    return LocalEngine(load(settings.model_options, fetch=refuse), settings.limits)
 
 
 logs.configure()

@@ -19,7 +19,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from classifier.errors import ClassifierError, DataError
-from classifier.options import ENV_PREFIX, UPLOADS, Limits, ModelOptions, choices, expected, shown_default
+from classifier.models.quick_start import import_keras
+from classifier.options import ENV_PREFIX, UPLOADS, Device, Limits, ModelOptions, choices, expected, shown_default
 from classifier.training.options import Options
 
 FAILED, INTERRUPTED = 1, 130
@@ -181,7 +182,8 @@ def predict(
     limits = selected(Limits, values | {"timeout_s": NO_HURRY_S})
     options = selected(ModelOptions, values)
     if output:
-        about = {name: value and str(value) for name, value in values.items() if name in ModelOptions.model_fields}
+        decisive = ModelOptions.model_fields.keys() - {"device"}  # an interrupted run may go on with another device
+        about = {name: value and str(value) for name, value in values.items() if name in decisive}
         return predict_into(output, paths, options, limits, about, engine)
     if engine == "ray" and ctx.get_parameter_source("engine") is ParameterSource.COMMANDLINE:
         raise DataError("--engine ray writes to files; please choose an output with -o OUT.")
@@ -252,13 +254,19 @@ def check_data(data: Path, sheet: Path | None = None) -> int:
 @click.argument("data", metavar="DATA", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="the model folder to write")
 @options_of(Options)
-def train(data: Path, output: Path, **values: Any) -> int:
+@options_of(ModelOptions, "device")
+def train(data: Path, output: Path, device: Device, **values: Any) -> int:
     """Train on a folder of photos per class and write a model folder, which CLASSIFIER_MODEL can then name."""
-    return train_on(data, output, Options(**values))
+    return train_on(data, output, Options(**values), device)
 
 
-def train_on(data: Path, output: Path, options: Options) -> int:
-    from classifier.evaluation.summary import as_text
+def train_on(data: Path, output: Path, options: Options, device: Device = "auto") -> int:
+    from classifier.models.device import settle
+
+    settle(device, "float32")  # before TensorFlow is imported
+    from classifier.evaluation.summary import as_text  # reports a missing extra at once
+
+    import_keras()
     from classifier.training.train import train
 
     metrics = train(data, output, options)
@@ -270,13 +278,15 @@ def train_on(data: Path, output: Path, options: Options) -> int:
 @commands.command("evaluate", short_help="measure a model folder")
 @click.argument("model", metavar="MODEL", type=PATH)
 @click.argument("data", metavar="DATA", type=PATH)
-@options_of(ModelOptions, "precision")
+@options_of(ModelOptions, "precision", "device")
 @click.option("-o", "--output", type=PATH, help="write report.html, metrics.json and pictures to this folder")
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON")
 def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **values: Any) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
+    from classifier.evaluation.summary import as_text  # reports a missing extra at once
+
+    import_keras()
     from classifier.evaluation.evaluate import evaluate
-    from classifier.evaluation.summary import as_text
 
     metrics, classes = evaluate(model, data, output, **values)
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
@@ -301,6 +311,7 @@ def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **valu
 )
 def import_(file: Path, labels: Path, output: Path, scale: str, resize: Literal["crop", "stretch"]) -> int:
     """Turn a saved Keras model into a model folder if its input and output fit and it contains no code."""
+    import_keras()
     from classifier.models.importing import import_model
 
     card = import_model(file, labels, output, scale, resize)

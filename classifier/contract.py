@@ -18,6 +18,7 @@ class Label(NamedTuple):
 
 
 Resize = Literal["crop", "stretch"]
+Note = Callable[[int, int], None]  # takes note of a download's progress: bytes so far, and bytes in all (0: unknown)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ModelInfo:
     precision: str
     is_random: bool
     threshold: float  # below this top probability the answer is "not sure"; 0 if it is always sure
+    device_reason: str = ""  # one sentence: why the graphics card does not answer, if that needs an explanation
 
 
 class ServedModel(Protocol):

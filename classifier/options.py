@@ -20,6 +20,7 @@ UPLOADS = "uploads"  # the folder of the results, in the checkout (the site) or 
 ENV_PREFIX = "CLASSIFIER_"  # of the environment variable for each option, followed by its name in capitals
 
 Kind = TypeVar("Kind", bound=BaseModel)
+Device = Literal["auto", "gpu", "cpu"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 
@@ -48,6 +49,11 @@ class ModelOptions(BaseModel):
     resize: Resize = Field(
         default="crop",
         description="`crop` (centre crop, bicubic) or `stretch` (like Keras' `load_img`, nearest neighbour)",
+    )
+    device: Device = Field(
+        default="auto",
+        description="`auto` (a GPU that passes a test computation at start-up, otherwise the CPU), "
+        "`gpu` (do not start without such a GPU) or `cpu`",
     )
 
 

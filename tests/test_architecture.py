@@ -15,13 +15,16 @@ FILES = [*ROOT.glob("*.py"), *ROOT.glob("web/**/*.py"), *ROOT.glob("classifier/*
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
-GROUND = {f"classifier.{name}" for name in ("atomic", "contract", "errors", "options", "progress", "text")}
+GROUND = {
+    f"classifier.{name}" for name in ("atomic", "contract", "errors", "logs", "nvidia", "options", "progress", "text")
+}
 # Each package, and the packages that it may import besides itself and the ground.
 ARROWS = {
     "classifier": set(),  # the ground: it imports only itself
     "classifier.photos": set(),
     "classifier.storage": set(),
     "classifier.models": {"classifier.photos"},
+    "classifier.model_server": {"classifier.models"},
     "classifier.serving": {"classifier.photos"},
     "classifier.prediction": {"classifier.serving", "classifier.photos"},
     "classifier.cluster": {"classifier.prediction", "classifier.serving", "classifier.models", "classifier.photos"},

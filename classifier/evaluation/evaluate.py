@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from classifier.contract import ServedModel
 from classifier.dataset import reading
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
 from classifier.evaluation import metrics, report
-from classifier.models import folder
-from classifier.models.loading import load
-from classifier.models.model import Model
-from classifier.options import ModelOptions, Precision
+from classifier.models import folder, load
+from classifier.options import Device, ModelOptions, Precision
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,11 @@ AT_ONCE = 64  # photos read from the dataset for one call of the model
 
 
 def evaluate(
-    path: Path, data: Path, output: Path | None = None, precision: Precision = DEFAULT_PRECISION
+    path: Path,
+    data: Path,
+    output: Path | None = None,
+    precision: Precision = DEFAULT_PRECISION,
+    device: Device = "auto",
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the metrics of a model folder on a folder of photos per class, and its class names.
 
@@ -31,7 +34,7 @@ def evaluate(
     Raises StartupError for the model and DataError for the photos.
     """
     card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
-    model = load(ModelOptions(model=str(path), precision=precision))
+    model = load(ModelOptions(model=str(path), precision=precision, device=device))
     photos = unseen(reading.read(data, model.info.size, model.info.resize), folder.read_split(path))
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
@@ -45,7 +48,7 @@ def evaluate(
     return found, card.labels
 
 
-def predict(model: Model, photos: Dataset, indices: np.ndarray) -> np.ndarray:
+def predict(model: ServedModel, photos: Dataset, indices: np.ndarray) -> np.ndarray:
     """Return probabilities, float32 (len(indices), classes), computed as in serving."""
     slices = [indices[i : i + AT_ONCE] for i in range(0, len(indices), AT_ONCE)]
     return np.concatenate([model(photos.take(some)) for some in slices])

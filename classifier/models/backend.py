@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from classifier.errors import NotExplainable
+from classifier.models import installed
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -25,6 +26,33 @@ def prepare() -> None:
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+    elif compiles_each_shape() and _jax_gpu():
+        keep_compiled_models()
+
+
+def keep_compiled_models() -> None:
+    """Let JAX keep what it compiles for a GPU, which takes VGG16 half a minute, for the next start."""
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(installed.keras_home() / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def compute_float32_exactly() -> None:
+    """Keep the backend from rounding float32 to TF32's 10 bits on a GPU, so that it answers as a CPU does."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def device_name() -> str:

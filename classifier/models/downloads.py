@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
+from classifier.contract import Note
 from classifier.errors import NotDownloaded
 from classifier.progress import downloading
 from classifier.text import one_line
@@ -28,8 +29,6 @@ WAYS_OUT = (
     "Ways out: let this machine reach the internet once and use the weights imagenet; or name a file that fits; "
     "or try it with random, whose answers have no meaning (CLASSIFIER_WEIGHTS for the site, --weights for training)."
 )
-
-Note = Callable[[int, int], None]  # bytes so far, and bytes in all (0: unknown)
 
 
 class RemoteFile(NamedTuple):
@@ -74,15 +73,17 @@ def obtain(file: RemoteFile) -> None:
     except OSError as exc:
         raise NotDownloaded(
             f"The weights of {file.title} cannot be obtained: expected them at {file.path} or from the internet, "
-            f"found neither ({one_line(exc)}). {WAYS_OUT}"
+            f"found neither ({one_line(exc)}). {WAYS_OUT} The model efficientnet_lite2 needs no download."
         ) from exc
 
 
-def fetch(file: RemoteFile, note: Note) -> None:
+def fetch(file: RemoteFile, note: Note, silence_s: float = SILENCE_S) -> None:
     """Download a file to its place unless it is there, possibly by another process meanwhile.
 
     What was received before an interruption is not requested again, if the host allows that and the digest can show
-    that both halves fit. A damaged file is downloaded once more. Raises OSError with a phrase that gives the reason.
+    that both halves fit. A damaged file is downloaded once more.
+
+    Raises OSError with a phrase that gives the reason: the host is silent for `silence_s`, the disk is full, ...
     """
     file.path.parent.mkdir(parents=True, exist_ok=True)
     part = file.path.with_name(file.path.name + ".part")
@@ -92,7 +93,7 @@ def fetch(file: RemoteFile, note: Note) -> None:
             part.unlink(missing_ok=True)
             return
         for _ in range(ATTEMPTS):
-            receive(file, out, note)
+            receive(file, out, note, silence_s)
             if file.is_intact(part):
                 part.replace(file.path)
                 return
@@ -110,23 +111,23 @@ def locked(file: IO[bytes]) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def receive(file: RemoteFile, out: IO[bytes], note: Note) -> None:
+def receive(file: RemoteFile, out: IO[bytes], note: Note, silence_s: float) -> None:
     """Append the rest of a file to `out`, over as many connections as it takes, if each brings some of it."""
     if not file.digest:
         start_over(out)
     while True:
         before = out.tell()
         try:
-            return receive_once(file.url, out, note)
+            return receive_once(file.url, out, note, silence_s)
         except (OSError, HTTPException) as exc:
             if out.tell() == before:
-                raise OSError(f"{host(file)}: {phrase(exc)}") from exc
+                raise OSError(f"{host(file)}: {phrase(exc, silence_s)}") from exc
 
 
-def receive_once(url: str, out: IO[bytes], note: Note) -> None:
+def receive_once(url: str, out: IO[bytes], note: Note, silence_s: float) -> None:
     """Append what one connection brings. Raises OSError or HTTPException unless that is the rest of the file."""
     try:
-        response = opened(url, out.tell())
+        response = opened(url, out.tell(), silence_s)
     except HTTPError as exc:
         with exc:
             if exc.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and out.tell():
@@ -150,11 +151,11 @@ def start_over(out: IO[bytes]) -> None:
     out.truncate()
 
 
-def opened(url: str, offset: int) -> HTTPResponse:
+def opened(url: str, offset: int, silence_s: float) -> HTTPResponse:
     """Return the response with the content of `url` from `offset` on.
 
-    Raises OSError, TimeoutError if it does not begin within SILENCE_S: a thread of its own waits for the name service,
-    which knows no limit, and for addresses that may be many.
+    Raises OSError: TimeoutError if it does not begin within `silence_s`. A thread of its own waits for it, since the
+    name service knows no limit and a host may have many addresses.
     """
     request = Request(url, headers={"Range": f"bytes={offset}-"} if offset else {})
     opener = build_opener(SoonHandler, SoonTLSHandler)
@@ -162,7 +163,7 @@ def opened(url: str, offset: int) -> HTTPResponse:
 
     def run() -> None:
         try:
-            response = opener.open(request, timeout=SILENCE_S)
+            response = opener.open(request, timeout=silence_s)
         except BaseException as exc:
             if future.set_running_or_notify_cancel():
                 future.set_exception(exc)
@@ -174,7 +175,7 @@ def opened(url: str, offset: int) -> HTTPResponse:
 
     threading.Thread(target=run, name="download", daemon=True).start()
     try:
-        return future.result(SILENCE_S)
+        return future.result(silence_s)
     finally:
         future.cancel()
 
@@ -213,15 +214,15 @@ def host(file: RemoteFile) -> str:
     return urlsplit(file.url).hostname or file.url
 
 
-def phrase(exc: Exception) -> str:
+def phrase(exc: Exception, silence_s: float) -> str:
     """Return the reason of a failed request: "Name or service not known", "HTTP 404 Not Found"."""
     match exc:
         case HTTPError():
             return f"HTTP {exc.code} {exc.reason}"
         case URLError(reason=Exception() as reason):
-            return phrase(reason)
+            return phrase(reason, silence_s)
         case TimeoutError():
-            return f"no answer within {SILENCE_S:g} s"
+            return f"no answer within {silence_s:g} s"
         case OSError(strerror=str(reason)):
             return reason
     return one_line(exc)

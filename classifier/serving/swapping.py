@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.contract import Answer, Engine, Explanation, ModelInfo
+from classifier.contract import Answer, Engine, Explanation, ModelInfo, Note
 from classifier.errors import ClassifierError
 from classifier.text import one_line
 
 log = logging.getLogger(__name__)
-
-Note = Callable[[int, int], None]  # bytes so far, and bytes in all (0: unknown)
 
 
 @dataclass
@@ -116,12 +114,17 @@ class Succession:
     def _run(self, fetch: Callable[[Note], None], load: Callable[[], Engine]) -> None:
         try:
             fetch(self._note)
-            self._give_reason(f"{self._title} is being loaded.")
-            self._engine.swap(load())
-            log.info("%s answers now, in place of %s.", self._title, self._present)
         except OSError as exc:
             self._engine.reason = unavailable(self._title, self._present, exc.strerror or one_line(exc))
             log.warning(self._engine.reason)
+        else:
+            self._give_reason(f"{self._title} is being loaded.")
+            self._load(load)
+
+    def _load(self, load: Callable[[], Engine]) -> None:
+        try:
+            self._engine.swap(load())
+            log.info("%s answers now, in place of %s.", self._title, self._present)
         except Exception as exc:
             self._engine.reason = (
                 f"{self._title} could not be loaded, so {self._present} answers; the log gives the reason."

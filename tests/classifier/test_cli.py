@@ -99,6 +99,7 @@ def test_a_wrong_setting_is_told_too(capsys, monkeypatch, name, value):
         *[("train", "WEIGHTS", "/some/where"), ("train", "RESIZE", "stretch")],
         *[("evaluate", "PRECISION", "float16"), ("predict", "PRECISION", "float16"), ("predict", "RESIZE", "stretch")],
         *[("feedback", "UPLOADS", "/some/where"), ("predict", "ENGINE", "ray")],
+        *[(command, "DEVICE", "cpu") for command in ("predict", "train", "evaluate")],
     ],
 )
 def test_every_command_reads_the_settings_that_it_needs(monkeypatch, command, setting, value):
@@ -110,7 +111,7 @@ def test_every_command_reads_the_settings_that_it_needs(monkeypatch, command, se
     assert parsed(command, arguments)[name] == default
     monkeypatch.setenv(f"CLASSIFIER_{setting}", value)
     assert str(parsed(command, arguments)[name]) == str(type(default or "")(value)) != str(default)
-    other = {"PRECISION": "bfloat16", "RESIZE": "crop", "ENGINE": "local"}.get(setting, "3")
+    other = {"PRECISION": "bfloat16", "RESIZE": "crop", "ENGINE": "local", "DEVICE": "gpu"}.get(setting, "3")
     option = f"--{name.replace('_', '-')}"
     assert str(parsed(command, [*arguments, option, other])[name]) == str(type(default or "")(other))
 

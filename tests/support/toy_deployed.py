@@ -6,9 +6,9 @@ import time
 from support.models import MoodyModel
 
 from app import create_app
+from classifier import logs
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
-from web.ops import logs
 from web.settings import Settings
 
 logs.configure()

@@ -35,9 +35,10 @@ class Health:
     @public
     def ready(self) -> Response:
         self.check_ready()
-        model, fallback = self._engine.model, self._engine.fallback()
-        document = {"status": "ready", "model": model.name, "device": model.device, "precision": model.precision}
-        return jsonify(document | ({"fallback": fallback} if fallback else {}))
+        model = self._engine.model
+        reasons = {"fallback": self._engine.fallback(), "device_reason": model.device_reason}
+        given = {name: reason for name, reason in reasons.items() if reason}
+        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision, **given)
 
     def check_alive(self) -> None:
         """Raise Unavailable if the model has stopped responding, so this process should be replaced."""

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from classifier import logs
 from classifier.contract import Engine
 from classifier.errors import StartupError
-from web.ops import logs
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops as well, instead of trying again and again
 MAX_DESCRIPTORS = 16_384
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
+MODEL_SERVERS = "MODEL_SERVERS_DIR"  # where web processes find the model that they share
 IN_MEMORY = "/dev/shm"  # the metrics' files are mapped: on a full disk, writing one would end the process
 
 
@@ -56,6 +57,13 @@ def on_starting(server: Any) -> None:
     for handler in logging.getLogger("gunicorn.error").handlers:
         handler.setFormatter(logs.formatter())
     server.metrics = make_metrics_folder()
+    server.model_servers = [make_model_servers_folder()] if server.cfg.workers > 1 else []
+
+
+def on_reload(server: Any) -> None:
+    """Let the new web processes load the model again; the old ones keep theirs until they leave."""
+    if server.model_servers:
+        server.model_servers.append(make_model_servers_folder())
 
 
 def raise_descriptor_limit() -> None:
@@ -86,6 +94,12 @@ def make_metrics_folder() -> str | None:
     return os.environ[METRICS]
 
 
+def make_model_servers_folder() -> str:
+    """Create the folder for the sockets of model servers, which only this user may call."""
+    os.environ[MODEL_SERVERS] = tempfile.mkdtemp(prefix="classifier-model-")
+    return os.environ[MODEL_SERVERS]
+
+
 def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead  # which reads METRICS when it is imported
 
@@ -95,6 +109,8 @@ def child_exit(server: Any, worker: Any) -> None:
 def on_exit(server: Any) -> None:
     if server.metrics and not server.reexec_pid:  # after USR2 the new master continues with it
         shutil.rmtree(server.metrics, ignore_errors=True)
+    for folder in server.model_servers:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -89,10 +89,15 @@ def photos(tmp_path_factory):
     return paths
 
 
-@pytest.mark.parametrize("layout", ["keras 3", "legacy"])
-def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout):
+@pytest.fixture(scope="module")
+def vgg16_by_hand(vgg16, photos):
     from keras.applications.vgg16 import preprocess_input
 
+    return by_hand(vgg16, preprocess_input, photos)
+
+
+@pytest.mark.parametrize("layout", ["keras 3", "legacy"])
+def test_vgg16_equals_keras_by_hand(vgg16, vgg16_by_hand, photos, labels_path, tmp_path, layout):
     if layout == "legacy":
         path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     else:
@@ -100,14 +105,12 @@ def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout
         vgg16.save_weights(path)
     ours = load("vgg16", str(path), labels_path)
     pixels = [fit.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
-    expected = by_hand(vgg16, preprocess_input, photos)
-    assert expected.max() > 0.02  # far from uniform
-    assert abs(expected[0] - expected[1]).max() > 1e-3
-    np.testing.assert_allclose(ours(np.stack(pixels)), expected, atol=1e-5)
+    assert vgg16_by_hand.max() > 0.02  # far from uniform
+    assert abs(vgg16_by_hand[0] - vgg16_by_hand[1]).max() > 1e-3
+    np.testing.assert_allclose(ours(np.stack(pixels)), vgg16_by_hand, atol=1e-5)
 
 
-def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tmp_path):
-
+def test_every_batch_size_gives_the_answers_of_one_by_one(labels_path):
     ours = load("mobilenet_v2", "random", labels_path)
     pixels = np.random.default_rng(0).integers(0, 256, (19, *SIZE, 3), dtype=np.uint8)
     single = np.concatenate([ours(pixel[np.newaxis]) for pixel in pixels])
@@ -397,18 +400,43 @@ def test_labels_are_those_of_keras_class_index():
     assert labels.imagenet() == labels.read(SHARED / "imagenet_class_index.json")
 
 
-def no_network(*args, **kwargs):
-    raise Exception("URL fetch failure on https://example.org: None -- unreachable\nand more")
-
-
-def test_without_network_or_cache_the_weights_are_missing(monkeypatch):
+@pytest.mark.parametrize("name", ["vgg16", "efficientnet_b0", "resnet50"])
+@pytest.mark.parametrize("include_top", [True, False])
+def test_the_file_that_is_needed_is_the_one_that_keras_would_download(monkeypatch, name, include_top):
     from keras.src.utils import file_utils
 
-    monkeypatch.setattr(file_utils, "get_file", no_network)
-    message = refused("vgg16", "imagenet")
-    assert message.startswith("The weights of vgg16 cannot be obtained: expected")
-    assert "URL fetch failure" in message
-    assert message.count("; or ") == 2
+    from classifier.models.pretrained import find_builder, needed_file
+
+    class Opened(Exception):
+        pass
+
+    def open_url(url, path, reporthook):
+        raise Opened(url, path)
+
+    monkeypatch.setattr(file_utils, "urlretrieve", open_url)
+    monkeypatch.setattr(file_utils.os.path, "exists", lambda path: False)
+    builder = find_builder(name)
+    with pytest.raises(Opened) as opened:
+        builder(weights="imagenet", include_top=include_top)
+    file = needed_file(builder, {"include_top": include_top})
+    assert (file.url, str(file.path)) == opened.value.args
+    assert file.title == builder.__name__
+    assert len(file.digest) in (32, 64)
+
+
+def test_weights_are_found_in_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    from keras.src.backend import config
+
+    from classifier.models.pretrained import find_builder, needed_file
+
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    vgg16 = find_builder("vgg16")
+    assert tmp_path not in needed_file(vgg16, {}).path.parents
+    cached = tmp_path / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    cached.parent.mkdir()
+    cached.touch()
+    assert needed_file(vgg16, {}).path == cached
 
 
 def test_random_weights_have_the_labels_of_imagenet():

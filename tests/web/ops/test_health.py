@@ -25,6 +25,12 @@ def test_ready_names_what_answers(app):
     }  # fmt: skip
 
 
+def test_ready_explains_why_the_graphics_card_does_not_answer(folder):
+    model = ToyModel(device_reason="The card is not used: it computes wrong numbers.")
+    app = create_app(LocalEngine(model), Settings(uploads=folder), KeptResults(folder))
+    assert app.test_client().get("/readyz").json["device_reason"] == model.info.device_reason
+
+
 def test_a_site_that_is_being_stopped_is_alive_and_not_ready(app):
     app.extensions["health"].is_draining = lambda: True
     client = app.test_client()

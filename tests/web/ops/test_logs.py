@@ -9,7 +9,7 @@ import pytest
 from support.pictures import picture
 from support.sites import post
 
-from web.ops import logs
+from classifier import logs
 
 
 @pytest.fixture
