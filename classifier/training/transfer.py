@@ -13,7 +13,7 @@ from classifier.evaluation.metrics import cross_entropy
 from classifier.models import weights
 from classifier.models.downloads import obtain, refuse
 from classifier.models.labels import IMAGENET_CLASSES
-from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side
+from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side, needed_file
 from classifier.training.calibration import softmax
 from classifier.training.fit import Batches, Fitted, fit, outputs
 from classifier.training.head import ClassWeights, fit_head
@@ -47,13 +47,14 @@ def train_head(dataset: Dataset, parts: Parts, options: Options, class_weights: 
 def choose_backbone(device: str, candidates: Sequence[str] = GPU_BACKBONES, fetch: Fetch = obtain) -> str:
     """Return the first of the candidates whose weights are cached or can be fetched; CPU_BACKBONE if that is none.
 
-    On a CPU, the candidates would be too slow. After a failed download, only cached weights count.
+    On a CPU, the candidates would be too slow. After a failed download, only cached weights count, as the host is the
+    same for all.
     """
     for name in candidates if device.startswith("GPU") else ():
-        arguments = {"include_top": False, "input_shape": (input_side(name),) * 2 + (3,)}
+        file = needed_file(find_builder(name), {"include_top": False, "input_shape": (input_side(name),) * 2 + (3,)})
         try:
-            with weights.unset():
-                download(name, find_builder(name), arguments, fetch)
+            if not file.is_here():
+                fetch(file)
         except NotDownloaded:
             fetch = refuse
         else:

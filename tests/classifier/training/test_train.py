@@ -645,29 +645,47 @@ def test_a_trained_network_is_calibrated_explained_and_lowered(by_default, data)
     np.testing.assert_allclose(lowered(photo[np.newaxis]), ours(photo[np.newaxis]), atol=0.1)
 
 
-def test_without_a_download_a_gpu_has_the_installed_backbone():
-    asked = []
-
-    def offline(file):
-        asked.append(file.title)
-        raise NotDownloaded("no network")
-
-    assert transfer.choose_backbone("GPU (any)", ("mobilenet_v2", "mobilenet"), offline) == "efficientnet_lite2"
-    assert asked == ["MobileNetV2"]  # the others are on the same host
-    assert transfer.choose_backbone("CPU", ("mobilenet_v2",), offline) == "efficientnet_lite2"
-    assert asked == ["MobileNetV2"]
+@pytest.fixture
+def cached(monkeypatch, tmp_path):
+    """Where Keras keeps its downloads: an empty folder."""
+    monkeypatch.setattr(pretrained, "place", lambda folder, name: tmp_path / name)
+    return tmp_path
 
 
-def test_a_gpu_has_the_best_backbone_that_can_be_fetched(monkeypatch, tmp_path):
-    monkeypatch.setattr(pretrained, "cache", lambda: tmp_path)
+class Host:
+    """A host that has the weights of these models, and remembers what it was asked for."""
 
-    def bring(file):
-        if file.title == "MobileNet":
-            raise NotDownloaded("no such file")
-        file.path.parent.mkdir(parents=True)
-        keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(224, 224, 3)).save(file.path)
+    def __init__(self, *titles):
+        self.titles = titles
+        self.asked = []
 
-    assert transfer.choose_backbone("GPU (any)", ("mobilenet_v2", "mobilenet"), bring) == "mobilenet_v2"
+    def fetch(self, file):
+        self.asked.append(file.title)
+        if file.title not in self.titles:
+            raise NotDownloaded("no network")
+
+
+TWO = ("mobilenet_v2", "mobilenet")
+
+
+def test_a_gpu_has_the_best_backbone_that_can_be_fetched(cached):
+    host = Host("MobileNetV2", "MobileNet")
+    assert transfer.choose_backbone("GPU (any)", TWO, host.fetch) == "mobilenet_v2"
+    assert host.asked == ["MobileNetV2"]
+
+
+def test_after_a_failed_download_a_gpu_has_a_backbone_that_is_here(cached):
+    host = Host()
+    assert transfer.choose_backbone("GPU (any)", TWO, host.fetch) == "efficientnet_lite2"
+    (cached / "mobilenet_1_0_224_tf_no_top.h5").write_bytes(b"weights")
+    assert transfer.choose_backbone("GPU (any)", TWO, host.fetch) == "mobilenet"
+    assert host.asked == ["MobileNetV2"] * 2  # the others are on the same host
+
+
+def test_a_cpu_downloads_nothing(cached):
+    host = Host("MobileNetV2")
+    assert transfer.choose_backbone("CPU", TWO, host.fetch) == "efficientnet_lite2"
+    assert host.asked == []
 
 
 def test_a_weights_file_needs_the_name_of_its_network(data, tmp_path, capsys):
