@@ -29,6 +29,7 @@ ARROWS = {
     "classifier.prediction": {"classifier.serving", "classifier.photos"},
     "classifier.cluster": {"classifier.prediction", "classifier.serving", "classifier.models", "classifier.photos"},
     "classifier.dataset": {"classifier.photos"},
+    "classifier.doctor": {"classifier.models"},
     "classifier.evaluation": {"classifier.dataset", "classifier.models", "classifier.photos"},
     "classifier.training": {"classifier.evaluation", "classifier.dataset", "classifier.models", "classifier.photos"},
     "web": set(),

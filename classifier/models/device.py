@@ -43,10 +43,15 @@ def settle(device: Device, precision: Precision, run: Run = trial.run) -> str:
         return ""
     except Unproven as error:
         if device == "gpu":
-            raise Unproven(f"CLASSIFIER_DEVICE=gpu is not possible here. {error}") from error
+            raise refusal(error) from error
         log.warning("%s", error)
         hide()
         return str(error)
+
+
+def refusal(error: Unproven) -> Unproven:
+    """Return the error of a site that may only answer on the GPU."""
+    return Unproven(f"CLASSIFIER_DEVICE=gpu is not possible here. {error}")
 
 
 def is_expected(cards: Sequence[Card]) -> bool:
@@ -67,10 +72,18 @@ def prove_or_remember(precision: Precision, cards: Sequence[Card], run: Run = tr
 
     Raises Unproven. A failure is not remembered, so that the next start notices what was mended.
     """
-    memory, facts = Memory(), identity(precision, cards)
-    if (proof := memory.recall(precision, facts)) is None:
+    return Memory().recall(precision, identity(precision, cards)) or prove_again(precision, cards, run)
+
+
+def prove_again(precision: Precision, cards: Sequence[Card], run: Run = trial.run) -> Proof:
+    """Return a fresh proof of the card, and remember it, or forget an earlier one. Raises Unproven."""
+    memory = Memory()
+    try:
         proof = prove(precision, cards, run)
-        memory.keep(precision, facts, proof)
+    except Unproven:
+        memory.forget(precision)
+        raise
+    memory.keep(precision, identity(precision, cards), proof)
     return proof
 
 
@@ -117,16 +130,24 @@ class Memory:
 
     def keep(self, precision: Precision, facts: dict[str, Any], proof: Proof) -> None:
         """Keep a proof; where that is not possible, the next start computes it again."""
-        kept = {**self._read(), precision: {"facts": facts, "proof": proof.model_dump()}}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with writing(self._path) as part:
-                part.write_text(json.dumps(kept, indent=1), "utf-8")
-        except OSError as exc:
-            log.info("The proof of the graphics card is not kept (%s).", exc)
+        self._write({**self._read(), precision: {"facts": facts, "proof": proof.model_dump()}})
+
+    def forget(self, precision: Precision) -> None:
+        """Drop the proof that was kept, if there is one."""
+        kept = self._read()
+        if kept.pop(precision, None):
+            self._write(kept)
 
     def _read(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._path.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
+
+    def _write(self, kept: dict[str, Any]) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with writing(self._path) as part:
+                part.write_text(json.dumps(kept, indent=1), "utf-8")
+        except OSError as exc:
+            log.info("The proof of the graphics card is not kept (%s).", exc)
