@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform import python_version
 
-from classifier import nvidia
+from classifier import installed, nvidia
 from classifier.doctor import libraries, machine
 from classifier.errors import StartupError, Unproven
-from classifier.models import device, installed, trial
+from classifier.models import device, trial
 from classifier.models.trial import Proof
 from classifier.nvidia import Card
 from classifier.options import ModelOptions
@@ -73,8 +73,7 @@ def examine(
 
 def described(cards: Sequence[Card], has_gpu: bool) -> list[str]:
     """Return a line for each card, with what hides it."""
-    texts = [f"{name}, capability {nvidia.version(capability)}, driver {nvidia.version(driver)}"
-             for name, capability, driver in cards]  # fmt: skip
+    texts = [f"{card.name}, capability {card.capability}, driver {card.driver}" for card in cards]
     if texts and not has_gpu:
         texts.append("hidden by CUDA_VISIBLE_DEVICES or JAX_PLATFORMS, or not supported by the back end")
     elif has_gpu and not texts:

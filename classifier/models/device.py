@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from classifier import nvidia
+from classifier import installed, nvidia
 from classifier.atomic import writing
 from classifier.errors import Unproven
-from classifier.models import installed, trial
+from classifier.models import trial
 from classifier.models.trial import Proof
 from classifier.nvidia import Card
 from classifier.options import Device, Precision
@@ -104,7 +104,7 @@ def prove(precision: Precision, cards: Sequence[Card], run: Run = trial.run) -> 
 
 def remedy(cards: Sequence[Card]) -> str:
     """Return what would probably mend a card that cannot be used."""
-    is_new = any(card.capability >= nvidia.NEW_FOR_TENSORFLOW for card in cards)
+    is_new = any(nvidia.numbers(card.capability) >= nvidia.NEW_FOR_TENSORFLOW for card in cards)
     if is_new and installed.backend() == "tensorflow":
         return "`make install BACKEND=jax` installs a back end that supports it"
     return "`.venv/bin/python -m classifier doctor` shows what to mend"
@@ -113,7 +113,7 @@ def remedy(cards: Sequence[Card]) -> str:
 def identity(precision: Precision, cards: Sequence[Card]) -> dict[str, Any]:
     """Return everything that a proof depends on."""
     chosen = {name: os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "XLA_FLAGS")}
-    listed = [[card.name, nvidia.version(card.capability), nvidia.version(card.driver)] for card in cards]
+    listed = [list(card) for card in cards]
     return {"cards": listed, "backend": installed.backend(), "precision": precision, **chosen, **installed.versions()}
 
 

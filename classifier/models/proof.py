@@ -11,7 +11,8 @@ from typing import get_args
 import keras
 import numpy as np
 
-from classifier.models import backend, installed
+from classifier import installed
+from classifier.models import backend
 from classifier.models.precision import default_policy, resolve
 from classifier.models.trial import Proof
 from classifier.options import Precision

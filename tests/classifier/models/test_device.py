@@ -11,9 +11,9 @@ import pytest
 from support import cards
 
 from app import create_app
-from classifier import nvidia
+from classifier import installed, nvidia
 from classifier.errors import Unproven
-from classifier.models import device, installed, load, trial
+from classifier.models import device, load, trial
 from classifier.models.device import HIDING, settle
 from classifier.options import ModelOptions
 from classifier.serving.engine import LocalEngine
@@ -156,8 +156,8 @@ def test_a_memory_that_cannot_be_written_is_no_fault(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        ([cards.H200], [("NVIDIA H200", (9, 0), (570, 86, 15))]),
-        (["NVIDIA A, B, 8.6, 535.5"], [("NVIDIA A, B", (8, 6), (535, 5))]),
+        ([cards.H200], [("NVIDIA H200", "9.0", "570.86.15")]),
+        (["NVIDIA A, B, 8.6, 535.05"], [("NVIDIA A, B", "8.6", "535.05")]),
         (["Tesla K80, [N/A], 470.1", "No devices were found", ""], []),
     ],
 )
