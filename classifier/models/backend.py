@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from classifier.errors import NotExplainable
+from classifier.models import installed
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -25,6 +26,17 @@ def prepare() -> None:
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+    elif compiles_each_shape() and _jax_gpu():
+        keep_compiled_models()
+
+
+def keep_compiled_models() -> None:
+    """Let JAX keep what it compiles for a GPU, which takes VGG16 half a minute, for the next start."""
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(installed.keras_home() / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def compute_float32_exactly() -> None:
