@@ -50,7 +50,7 @@ def configured() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the installed distributions that decide what a GPU computes, by name."""
-    found = {str(each.name).lower(): each.version for each in distributions()}
+    found = {str(each.name).lower().replace("_", "-"): each.version for each in distributions()}
     return {name: found[name] for name in sorted(found) if name.startswith(MATTERS)}
 
 

@@ -17,6 +17,7 @@ from classifier.text import one_line
 
 INSPECT = (sys.executable, "-m", "classifier.doctor.libraries")
 MAPS = Path("/proc/self/maps")
+NVIDIA = re.compile("nvidia[-_]", re.IGNORECASE)  # the names of the packages
 DRIVER = "libcuda.so.1"
 LIBRARY = re.compile(r"lib(?!nvblas)\w+\.so\.\d+")  # libnvblas refuses to load without a configuration, and is not used
 
@@ -31,7 +32,8 @@ def inspect() -> list[str]:
 
 def installed() -> list[Path]:
     """Return the CUDA libraries of the installed packages."""
-    files = (file for each in distributions() if str(each.name).startswith("nvidia-") for file in each.files or ())
+    packages = (each for each in distributions() if NVIDIA.match(str(each.name)))
+    files = (file for package in packages for file in package.files or ())
     return sorted({Path(str(file.locate())) for file in files if LIBRARY.fullmatch(file.name)})
 
 
