@@ -2,6 +2,7 @@
 
 from classifier.contract import ServedModel
 from classifier.models import device, trial
+from classifier.models.quick_start import import_keras
 from classifier.options import ModelOptions
 
 
@@ -11,6 +12,7 @@ def load(options: ModelOptions, run: device.Run = trial.run) -> ServedModel:
     The back end is imported only after it is clear which devices it may see. Raises StartupError.
     """
     reason = device.settle(options.device, options.precision, run)
+    import_keras()
     from classifier.models import loading
 
     return loading.load(options, reason)
