@@ -19,7 +19,7 @@ INSPECT = (sys.executable, "-m", "classifier.doctor.libraries")
 MAPS = Path("/proc/self/maps")
 NVIDIA = re.compile("nvidia[-_]", re.IGNORECASE)  # the names of the packages
 DRIVER = "libcuda.so.1"
-LIBRARY = re.compile(r"lib(?!nvblas)\w+\.so\.\d+")  # libnvblas refuses to load without a configuration, and is not used
+LIBRARY = re.compile(r"lib(cu(?!file)\w+|nccl|nvJitLink|nvrtc)\.so\.\d+")  # what back ends use
 
 
 def inspect() -> list[str]:

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from classifier import installed, nvidia
 from classifier.atomic import writing
 from classifier.errors import Unproven
@@ -56,8 +58,11 @@ def refusal(error: Unproven) -> Unproven:
 
 def is_expected(cards: Sequence[Card]) -> bool:
     """Return True if this machine seems to have a GPU that the back end may use."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or os.environ.get("JAX_PLATFORMS") == "cpu"
-    return not hidden and installed.backend() != "openvino" and (bool(cards) or nvidia.DEVICE_FILE.exists())
+    backend = installed.backend()
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", HIDING["CUDA_VISIBLE_DEVICES"])
+    if is_hidden or backend == "openvino" or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu"):
+        return False
+    return bool(cards) or nvidia.DEVICE_FILE.exists()
 
 
 def hide() -> None:
@@ -125,8 +130,11 @@ class Memory:
 
     def recall(self, precision: Precision, facts: dict[str, Any]) -> Proof | None:
         """Return the proof that was kept with the same facts."""
-        kept = self._read().get(precision, {})
-        return Proof(**kept["proof"]) if kept.get("facts") == facts else None
+        try:
+            kept = self._read()[precision]
+            return Proof(**kept["proof"]) if kept["facts"] == facts else None
+        except (KeyError, TypeError, ValidationError):  # it was written by another version
+            return None
 
     def keep(self, precision: Precision, facts: dict[str, Any], proof: Proof) -> None:
         """Keep a proof; where that is not possible, the next start computes it again."""

@@ -46,8 +46,13 @@ def no_card(monkeypatch, tmp_path):
     cards.pretend(monkeypatch, tmp_path)
 
 
-def unexpected(precision):
-    raise AssertionError("The test computation must not be started here.")
+def unexpected():
+    """Return a `run` that must not be called."""
+
+    def run(precision):
+        raise AssertionError("The test computation must not be started here.")
+
+    return run
 
 
 def hidden():
@@ -77,12 +82,12 @@ def test_a_proven_card_needs_no_explanation(h200, wanted):
 
 
 def test_cpu_hides_the_card_without_trying_it(h200):
-    assert settle("cpu", "float32", unexpected) == ""
+    assert settle("cpu", "float32", unexpected()) == ""
     assert hidden()
 
 
 def test_a_machine_without_a_card_pays_nothing(no_card):
-    assert settle("auto", "float32", unexpected) == ""
+    assert settle("auto", "float32", unexpected()) == ""
     assert not hidden()
 
 
@@ -92,11 +97,23 @@ def test_gpu_refuses_to_start_without_a_card(no_card):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("CUDA_VISIBLE_DEVICES", "-1"), ("CUDA_VISIBLE_DEVICES", ""), ("JAX_PLATFORMS", "cpu")]
+    ("backend", "name", "value"),
+    [
+        ("tensorflow", "CUDA_VISIBLE_DEVICES", "-1"),
+        ("torch", "CUDA_VISIBLE_DEVICES", ""),
+        ("jax", "JAX_PLATFORMS", "cpu"),
+        ("openvino", "CUDA_VISIBLE_DEVICES", "0"),  # it computes on the CPU anyway
+    ],
 )
-def test_a_card_that_the_environment_hides_is_not_tried(h200, monkeypatch, name, value):
+def test_a_card_that_is_hidden_is_not_tried(h200, monkeypatch, backend, name, value):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
     monkeypatch.setenv(name, value)
-    assert settle("auto", "float32", unexpected) == ""
+    assert settle("auto", "float32", unexpected()) == ""
+
+
+def test_a_card_that_is_hidden_from_another_back_end_is_tried(h200, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert "was ended by SIGABRT" in settle("auto", "float32", cards.aborting())
 
 
 def test_a_back_end_that_cannot_support_a_new_card_names_the_one_that_can(monkeypatch, tmp_path):
@@ -108,7 +125,7 @@ def test_a_back_end_that_cannot_support_a_new_card_names_the_one_that_can(monkey
 
 def test_a_proof_is_remembered(h200):
     settle("auto", "float32", cards.printing(cards.PROOF))
-    assert settle("auto", "float32", lambda precision: unexpected(precision)) == ""
+    assert settle("auto", "float32", unexpected()) == ""
 
 
 @pytest.mark.parametrize("change", ["precision", "driver", "LD_LIBRARY_PATH", "KERAS_BACKEND"])
@@ -135,7 +152,9 @@ def test_what_was_decided_holds_for_the_process(h200):
     assert settle("auto", "float32", run) == settle("auto", "float32", run) != ""
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"float32": {"facts": 1}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"float32": 1}', '{"float32": {"facts": {"cards": []}, "proof": {}}}']
+)
 def test_a_memory_that_is_damaged_counts_as_empty(tmp_path, content):
     path = tmp_path / "proofs.json"
     path.write_text(content)
