@@ -19,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from classifier.errors import ClassifierError, DataError
+from classifier.models.quick_start import import_keras
 from classifier.options import ENV_PREFIX, UPLOADS, Device, Limits, ModelOptions, choices, expected, shown_default
 from classifier.training.options import Options
 
@@ -263,7 +264,9 @@ def train_on(data: Path, output: Path, options: Options, device: Device = "auto"
     from classifier.models.device import settle
 
     settle(device, "float32")  # before TensorFlow is imported
-    from classifier.evaluation.summary import as_text
+    from classifier.evaluation.summary import as_text  # reports a missing extra at once
+
+    import_keras()
     from classifier.training.train import train
 
     metrics = train(data, output, options)
@@ -280,8 +283,10 @@ def train_on(data: Path, output: Path, options: Options, device: Device = "auto"
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON")
 def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **values: Any) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
+    from classifier.evaluation.summary import as_text  # reports a missing extra at once
+
+    import_keras()
     from classifier.evaluation.evaluate import evaluate
-    from classifier.evaluation.summary import as_text
 
     metrics, classes = evaluate(model, data, output, **values)
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
@@ -306,6 +311,7 @@ def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **valu
 )
 def import_(file: Path, labels: Path, output: Path, scale: str, resize: Literal["crop", "stretch"]) -> int:
     """Turn a saved Keras model into a model folder if its input and output fit and it contains no code."""
+    import_keras()
     from classifier.models.importing import import_model
 
     card = import_model(file, labels, output, scale, resize)

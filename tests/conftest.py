@@ -15,6 +15,7 @@ from support.groups import FILLER, Groups, names, turn
 from support.models import ToyModel
 
 from app import create_app
+from classifier.models.quick_start import import_keras
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 from web.settings import Settings
@@ -46,6 +47,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_collection_finish() -> None:
     if "tensorflow" in sys.modules:
         raise pytest.UsageError("Collecting the tests has imported TensorFlow; import it in a fixture or a test.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("tensorflow"):
+        import_keras()  # in half the time that a fixture's or a test's own import would take
 
 
 @pytest.fixture

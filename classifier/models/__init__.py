@@ -5,11 +5,12 @@ from collections.abc import Callable
 from classifier.contract import ServedModel
 from classifier.models import device, trial
 from classifier.models.downloads import RemoteFile, obtain
+from classifier.models.quick_start import import_keras
 from classifier.options import ModelOptions
 
 
 def load(
-    options: ModelOptions, fetch: Callable[[RemoteFile], None] = obtain, run: device.Run = trial.run
+    options: ModelOptions, run: device.Run = trial.run, fetch: Callable[[RemoteFile], None] = obtain
 ) -> ServedModel:
     """Return `loading.load(options)` on the device that may answer; `run` runs the test computation.
 
@@ -17,6 +18,7 @@ def load(
     see. Raises StartupError.
     """
     reason = device.settle(options.device, options.precision, run)
+    import_keras()
     from classifier.models import loading
 
     return loading.load(options, reason, fetch)

@@ -33,7 +33,10 @@ TABBY = 281  # of ImageNet's classes, which the documents ask about
 
 # A saved Keras model, and a model folder made of it: what a reader has after training somewhere else.
 MAKE_MODEL = """
-import keras, runpy, sys
+import runpy, sys
+from classifier.models.quick_start import import_keras
+import_keras()
+import keras
 layers = keras.layers
 keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(8, 3, activation="relu"), layers.GlobalAveragePooling2D(),
                   layers.Dense(1000, activation="softmax")]).save("model.keras")

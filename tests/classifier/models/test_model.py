@@ -89,10 +89,15 @@ def photos(tmp_path_factory):
     return paths
 
 
-@pytest.mark.parametrize("layout", ["keras 3", "legacy"])
-def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout):
+@pytest.fixture(scope="module")
+def vgg16_by_hand(vgg16, photos):
     from keras.applications.vgg16 import preprocess_input
 
+    return by_hand(vgg16, preprocess_input, photos)
+
+
+@pytest.mark.parametrize("layout", ["keras 3", "legacy"])
+def test_vgg16_equals_keras_by_hand(vgg16, vgg16_by_hand, photos, labels_path, tmp_path, layout):
     if layout == "legacy":
         path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     else:
@@ -100,14 +105,12 @@ def test_vgg16_equals_keras_by_hand(vgg16, photos, labels_path, tmp_path, layout
         vgg16.save_weights(path)
     ours = load("vgg16", str(path), labels_path)
     pixels = [fit.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
-    expected = by_hand(vgg16, preprocess_input, photos)
-    assert expected.max() > 0.02  # far from uniform
-    assert abs(expected[0] - expected[1]).max() > 1e-3
-    np.testing.assert_allclose(ours(np.stack(pixels)), expected, atol=1e-5)
+    assert vgg16_by_hand.max() > 0.02  # far from uniform
+    assert abs(vgg16_by_hand[0] - vgg16_by_hand[1]).max() > 1e-3
+    np.testing.assert_allclose(ours(np.stack(pixels)), vgg16_by_hand, atol=1e-5)
 
 
-def test_every_batch_size_gives_the_answers_of_one_by_one(vgg16, labels_path, tmp_path):
-
+def test_every_batch_size_gives_the_answers_of_one_by_one(labels_path):
     ours = load("mobilenet_v2", "random", labels_path)
     pixels = np.random.default_rng(0).integers(0, 256, (19, *SIZE, 3), dtype=np.uint8)
     single = np.concatenate([ours(pixel[np.newaxis]) for pixel in pixels])

@@ -37,7 +37,7 @@ class Telling(ToyModel):
     def __call__(self, images):
         print(len(images), flush=True)
         return super().__call__(images)
-sys.modules["classifier.models.loading"] = SimpleNamespace(load=lambda *_: Telling())
+sys.modules.update({{"keras": None, "classifier.models.loading": SimpleNamespace(load=lambda *_: Telling())}})
 from classifier import cli
 from classifier.prediction import parts
 parts.PART_ROWS = 16

@@ -1,0 +1,22 @@
+"""Keras is imported without what nobody here calls, and everything is as usual afterwards."""
+
+import subprocess
+import sys
+
+import pytest
+
+from web.settings import ROOT
+
+REPORT = """
+import gc, sys
+from classifier.models.quick_start import UNUSED, import_keras
+import_keras()
+print("keras" in sys.modules, [name for name in UNUSED if name in sys.modules], gc.isenabled())
+import matplotlib
+"""
+
+
+@pytest.mark.tensorflow
+def test_keras_is_imported_without_what_is_not_used_and_that_can_be_imported_later():
+    done = subprocess.run([sys.executable, "-c", REPORT], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "True [] True\n"
