@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from classifier.errors import DataError
 
@@ -13,8 +10,12 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module", autouse=True)
 def tensorflow():
-    global keras, head, softmax
+    """Import here what is slow to import, so that collecting the tests does not."""
+    global keras, head, softmax, LogisticRegression, make_pipeline, FunctionTransformer, StandardScaler
     import keras
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     from classifier.training import head
     from classifier.training.calibration import softmax
