@@ -271,11 +271,11 @@ class Builder:
     def _function(self, layer: Config, kind: str) -> Callable[[list[Any], dict[str, Any]], Any] | None:
         """Return the function of a layer that is no layer of Keras 3, or None. Raises Unsupported."""
         config = layer["config"]
-        if kind in ("TFOpLambda", "SlicingOpLambda"):
-            name = str(config["function"])
+        if kind in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
+            name, constants = tensorflow_ops.of_layer(config)
             if not tensorflow_ops.is_known(name):
                 raise Unsupported(name_of(layer), f"tf.{name}", "is a function of TensorFlow that has no translation")
-            return lambda values, chosen: tensorflow_ops.call(name, values, chosen)
+            return lambda values, chosen: tensorflow_ops.call(name, placed(values, constants), chosen)
         operation = None if self._is_keras_2 or "trainable" in config else find_operation(kind)
         if operation:
             settings = {key: constant(value) for key, value in config.items() if key not in ("name", "dtype")}
@@ -290,6 +290,8 @@ class Builder:
     def _layer(self, layer: Config, trail: Trail) -> tuple[keras.layers.Layer, Callable[[Any], Any] | None]:
         config = dict(layer["config"])
         after = self._activation_after(layer, config, trail)
+        if self._is_keras_2 and "'hard_sigmoid'" in str(config):  # within the layer, where nothing can follow it
+            raise Unsupported(trail[-1], layer["class_name"], "computes its hard_sigmoid otherwise in Keras 3")
         if trail not in self.layers:
             self.layers[trail] = build(layer["class_name"], config, trail[-1], self.free_name(trail))
         return self.layers[trail], after
@@ -398,6 +400,15 @@ def activation_name(value: Any, kind: str, layer: str) -> str | None:
     if name is None or (isinstance(name, str) and inspect.isfunction(vars(keras.activations).get(name))):
         return name
     raise Unsupported(layer, kind, f"has the activation {str(value)!r:.60}, which Keras 3 does not know")
+
+
+def placed(values: list[Any], constants: Mapping[int, Any]) -> list[Any]:
+    """Return the arguments of a function: its tensors, with the constants at their positions between them."""
+    if not constants:
+        return values
+    tensors = iter(keras.tree.flatten(values))
+    count_of_all = len(keras.tree.flatten(values)) + len(constants)
+    return [constants[place] if place in constants else next(tensors) for place in range(count_of_all)]
 
 
 def hard_sigmoid_of_keras_2(x: Any) -> Any:

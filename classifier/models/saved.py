@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import h5py
@@ -71,6 +72,8 @@ def from_h5(source: Path) -> Saved:
     with damaged(source, "HDF5 file"), h5py.File(source) as file:
         if "model_config" not in file.attrs:
             raise unreadable(source, "a file of weights without the layers", AGAIN)
+        if str(file.attrs.get("backend")) == "theano":
+            raise unreadable(source, "a model of Theano, whose kernels are mirrored", "convert it to TensorFlow first")
         config = json.loads(file.attrs["model_config"])
         writer = version(file.attrs.get("keras_version"))
         return Saved(rebuilt(source, config, writer, lambda: stored_weights.of_h5(file)), config)
@@ -101,10 +104,13 @@ def contents(archive: zipfile.ZipFile) -> str:
 def from_keras_3(source: Path, config: Config, writer: str) -> keras.Model:
     """Let Keras load its own format, in safe mode. Raises StartupError."""
     try:
-        return keras.saving.load_model(source, compile=False, safe_mode=True)
+        with TemporaryDirectory() as folder:  # Keras goes by the name
+            link = Path(folder, "model.keras")
+            link.symlink_to(source.resolve())
+            return keras.saving.load_model(link, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises ValueError, TypeError, KeyError, OSError, ... by format and fault
         name, kind = culprit(config) or ("", "")
-        if kind == "Lambda" or "safe_mode" in str(exc).replace(str(source), ""):
+        if kind == "Lambda" or "safe_mode" in str(exc):
             raise code(source, writer, name) from exc
         if name:
             raise unimportable(source, writer, name, kind, f"is not known to Keras {keras.__version__}") from exc

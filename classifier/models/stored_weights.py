@@ -5,6 +5,7 @@ another layer.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path as FilePath
@@ -37,7 +38,9 @@ class NamedWeights:
     """Weights that are stored under the names of their layers: `.h5` files and SavedModel folders."""
 
     def __init__(self, stored: Iterable[tuple[Path, Read]]) -> None:
-        self._stored = list(stored)  # a name may occur twice: in two networks within the network
+        self._stored: dict[str, list[tuple[Path, Read]]] = defaultdict(list)  # by the variable's own name
+        for path, read in stored:
+            self._stored[path[-1]].append((path, read))
 
     def fill(self, layers: Layers) -> None:
         """Give each layer its weights. Raises Misfit."""
@@ -49,7 +52,7 @@ class NamedWeights:
         wanted = path_within(layer, variable)
         for names in (wanted, (*wanted[:-1], KERAS_2_NAMES.get((type(layer).__name__, wanted[-1]), ""))):
             for is_it in comparisons(trail, names):
-                found = [read for path, read in self._stored if is_it(path)]
+                found = [read for path, read in self._stored.get(names[-1], ()) if is_it(path)]
                 if len(found) == 1:
                     return found[0]()
         raise Misfit(trail[-1], f"lacks its weights {'/'.join(wanted)}")

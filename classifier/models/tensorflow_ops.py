@@ -3,6 +3,7 @@
 Source of their names and parameters: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf.
 """
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -142,6 +143,39 @@ SYNONYMS = {
     "nn.softplus": "math.softplus",
     "sigmoid": "math.sigmoid",
 }
+
+
+# The operations of a graph, which TensorFlow 2.0 to 2.3 saved in place of the functions.
+GRAPH_OPERATIONS = {
+    "Abs": "math.abs",
+    "Add": "math.add",
+    "AddV2": "math.add",
+    "BiasAdd": "nn.bias_add",
+    "Maximum": "math.maximum",
+    "Minimum": "math.minimum",
+    "Mul": "math.multiply",
+    "Neg": "math.negative",
+    "Pow": "math.pow",
+    "RealDiv": "math.truediv",
+    "Relu": "nn.relu",
+    "Relu6": "nn.relu6",
+    "Rsqrt": "math.rsqrt",
+    "Sigmoid": "math.sigmoid",
+    "Softmax": "nn.softmax",
+    "Sqrt": "math.sqrt",
+    "Square": "math.square",
+    "Sub": "math.subtract",
+    "Tanh": "math.tanh",
+}
+
+
+def of_layer(config: dict[str, Any]) -> tuple[str, dict[int, Any]]:
+    """Return the function that a layer calls, and the constants among its arguments by their positions."""
+    if "node_def" not in config:
+        return str(config["function"]), {}
+    operation = str(json.loads(config["node_def"])["op"])
+    constants = {int(place): value for place, value in config.get("constants", {}).items()}
+    return GRAPH_OPERATIONS.get(operation, f"raw_ops.{operation}"), constants
 
 
 def is_known(function: str) -> bool:

@@ -167,6 +167,19 @@ def test_functions_of_tensorflow(tmp_path, name):
     same(path, pooled(by_hand(PIXELS.astype("float64")), weights))
 
 
+@pytest.mark.parametrize(
+    ("operation", "constants", "by_hand"),
+    [("RealDiv", {"1": 127.5}, lambda x: x / 127.5), ("Sub", {"0": 255.0}, lambda x: 255 - x)],
+)
+def test_operations_of_tensorflow_2_0_to_2_3(tmp_path, operation, constants, by_hand):
+    layers, weights = head()
+    weights["kernel"] /= 100
+    node_def = json.dumps({"name": "last", "op": operation, "input": ["pictures", "last/y"]})
+    last = layer("TensorFlowOpLayer", "last", ("pictures",), node_def=node_def, constants=constants)
+    path = write_h5(tmp_path / "m.h5", functional("all", last, *layers), {("answer", "answer"): weights}, "2.3.0-tf")
+    same(path, pooled(by_hand(PIXELS.astype("float64")), weights))
+
+
 def test_reversed_colours(tmp_path):
     layers, weights = head()
     weights["kernel"] /= 100
@@ -341,6 +354,14 @@ REFUSED = {
     "another function": (layer("TFOpLambda", "odd", node("pictures"), function="io.read_file"), "tf.io.read_file"),
     "another activation": (layer("Activation", "odd", ("pictures",), activation="theirs"), "the activation 'theirs'"),
     "another argument": (layer("Flatten", "odd", ("pictures",), order="F"), "the argument order='F'"),
+    "an operation": (
+        layer("TensorFlowOpLayer", "odd", ("pictures",), node_def='{"op": "ReadFile"}', constants={}),
+        "tf.raw_ops.ReadFile",
+    ),
+    "another hard sigmoid": (
+        layer("LSTM", "odd", ("pictures",), units=2, recurrent_activation="hard_sigmoid"),
+        "computes its hard_sigmoid otherwise",
+    ),
     "an argument that does not fit": (layer("Conv2D", "odd", ("pictures",), filters=-1, kernel_size=3), "arguments"),
 }
 
@@ -375,6 +396,13 @@ def test_weights_in_another_file_are_not_read(tmp_path):
     assert "lacks its weights" in refusal(path)
 
 
+def test_a_model_of_theano(tmp_path):
+    path = write_h5(tmp_path / "m.h5", functional("all", layer("Flatten", "flat", ("pictures",))), {})
+    with h5py.File(path, "a") as file:
+        file.attrs["backend"] = "theano"
+    assert "found a model of Theano" in refusal(path)
+
+
 def written(tmp_path, content):
     path = tmp_path / "model"
     if isinstance(content, bytes):
@@ -405,6 +433,15 @@ def test_files_of_other_kinds_are_named(tmp_path, content, reason):
 @pytest.mark.parametrize("config", [[], {"class_name": "Functional"}, {"class_name": "Model", "config": {"layers": 3}}])
 def test_a_damaged_configuration(tmp_path, config):
     assert "found a damaged HDF5 file" in refusal(write_h5(tmp_path / "m.h5", config, {}))
+
+
+def test_a_keras_file_of_keras_3_under_another_name(tmp_path):
+    from keras import Input, Sequential, layers
+
+    network = Sequential([Input((SIDE, SIDE, 3)), layers.Flatten(), layers.Dense(2, activation="softmax")])
+    network.save(tmp_path / "m.keras")
+    (tmp_path / "m.keras").rename(tmp_path / "model.zip")
+    np.testing.assert_allclose(answers(tmp_path / "model.zip")[0], network(PIXELS), atol=1e-6)
 
 
 def test_an_h5_file_of_keras_3_with_operations(tmp_path):
