@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +16,13 @@ from classifier.models import folder, label_files, saved
 from classifier.models.folder import ModelCard
 from classifier.models.precision import PROBABILITIES
 from classifier.models.pretrained import find_builder, find_preprocessing
-from classifier.models.rebuilding import Config, is_network, layers_of
+from classifier.models.rebuilding import Config, is_network, layers_of, name_of
 from classifier.photos.limits import MAX_SIDE
 
 log = logging.getLogger(__name__)
 
 DEFAULT_SCALE, TEACHABLE_MACHINE_SCALE = "0..255", "-1..1"
+TEACHABLE_MACHINE_LAYERS = {"global_average_pooling2d_GlobalAveragePooling2D1", "dense_Dense1", "dense_Dense2"}
 PASS_ON = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, keras.layers.Reshape)
 
 # The range of pixels that a model was trained on; any other scale is the name of a keras.applications model.
@@ -73,21 +75,36 @@ def known_scale(config: Config) -> str:
 
 
 def is_teachable_machine(config: Config) -> bool:
-    """Return True for the structure of Teachable Machine's export.
+    """Return True for Teachable Machine's export, which has its own names or, if renamed, its structure.
 
-    It is a sequence of two: a network for features with its pooling, and two dense layers, the last without a bias.
+    The structure is a sequence of two: a network for features with its pooling, and two dense layers, the last without
+    a bias.
     """
-    parts = [layer for layer in layers_of(config) if layer["class_name"] != "InputLayer"]
+    if not is_network(config) or rescales(config):
+        return False
+    if set(map(name_of, leaves(config))) >= TEACHABLE_MACHINE_LAYERS:
+        return True
+    parts = inner_layers(config)
     if [part["class_name"] for part in (config, *parts)] != ["Sequential"] * 3:
         return False
-    features, head = ([layer for layer in layers_of(part) if layer["class_name"] != "InputLayer"] for part in parts)
+    features, head = map(inner_layers, parts)
     kinds = [layer["class_name"] for layer in (*features[1:], *head)]
-    is_shaped = is_network(features[0]) and kinds == ["GlobalAveragePooling2D", "Dense", "Dense"]
-    return is_shaped and head[-1]["config"]["use_bias"] is False and not rescales(features[0])
+    is_shaped = kinds == ["GlobalAveragePooling2D", "Dense", "Dense"] and is_network(features[0])
+    return is_shaped and head[-1]["config"]["use_bias"] is False
+
+
+def inner_layers(network: Config) -> list[Config]:
+    return [layer for layer in layers_of(network) if layer["class_name"] != "InputLayer"]
+
+
+def leaves(network: Config) -> list[Config]:
+    """Return the layers of a network and of the networks within it."""
+    found = (leaves(layer) if is_network(layer) else [layer] for layer in layers_of(network))
+    return list(chain.from_iterable(found))
 
 
 def rescales(network: Config) -> bool:
-    return any(layer["class_name"] in ("Rescaling", "Normalization") for layer in layers_of(network))
+    return any(layer["class_name"] in ("Rescaling", "Normalization") for layer in leaves(network))
 
 
 def checked_input(source: Path, network: keras.Model) -> tuple[int, int, int]:

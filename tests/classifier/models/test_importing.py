@@ -320,7 +320,7 @@ def test_python_code_in_a_model_folder_is_never_run(tmp_path):
         tmp_path / "ours", written(tmp_path, "lambda"), folder.ModelCard(labels=["a", "b", "c"], size=(SIDE, SIDE))
     )
     (tmp_path / "ran").unlink(missing_ok=True)
-    with pytest.raises(StartupError, match="it holds Python code of its own"):
+    with pytest.raises(StartupError, match="holds Python code of its own"):
         load(tmp_path / "ours")
     assert not (tmp_path / "ran").exists()
 

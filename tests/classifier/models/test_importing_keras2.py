@@ -334,12 +334,24 @@ def test_the_scale_of_teachable_machine_is_known(tmp_path, caplog, scale, expect
     assert ("Teachable Machine made this model" in caplog.text) == (scale is None)
 
 
-def test_the_scale_of_another_model_is_not_guessed(tmp_path):
+def test_teachable_machine_is_known_by_its_names_or_by_its_structure():
     from classifier.models.importing import known_scale
 
     config, _ = teachable_machine()
+    dense = config["config"]["layers"][-1]["config"]["layers"]
+    dense[-1]["config"]["use_bias"] = True
     assert known_scale(config) == "-1..1"
-    config["config"]["layers"][-1]["config"]["layers"][-1]["config"]["use_bias"] = True
+    dense[-1]["name"] = dense[-1]["config"]["name"] = "other"
+    assert known_scale(config) == "0..255"
+    dense[-1]["config"]["use_bias"] = False
+    assert known_scale(config) == "-1..1"
+
+
+def test_the_scale_of_a_model_that_rescales_is_its_own():
+    from classifier.models.importing import known_scale
+
+    config, _ = teachable_machine()
+    config["config"]["layers"].insert(1, layer("Rescaling", "scale", scale=1 / 127.5, offset=-1))
     assert known_scale(config) == "0..255"
 
 
