@@ -205,6 +205,28 @@ def argument(value: Any, names: Mapping[str, Any]) -> Any:
     return constant(value)
 
 
+class Calls:
+    """The calls of the layers of a network that have been made, and those that can be made next."""
+
+    def __init__(self, layers: Mapping[str, Config], nodes: list[Node], is_keras_2: bool) -> None:
+        self.outputs: dict[str, list[Any]] = {name: [] for name in layers}
+        self._totals = Counter(name_of(node.layer) for node in nodes)
+        self._first = {name: int(is_keras_2 and has_first_call(layer)) for name, layer in layers.items()}
+
+    def output(self, reference: Reference) -> Any:
+        return keras.tree.flatten(self.outputs[reference.layer][self._position(reference)])[reference.output]
+
+    def is_ready(self, node: Node) -> bool:
+        """Return True if it is this call's turn, and all calls that it refers to have been made."""
+        is_next = len(self.outputs[name_of(node.layer)]) == node.number
+        needed = references_in([node.arguments, list(node.options.values())])
+        return is_next and all(len(self.outputs[found.layer]) > self._position(found) for found in needed)
+
+    def _position(self, reference: Reference) -> int:
+        is_repeated = self._totals[reference.layer] > 1
+        return reference.call - self._first[reference.layer] if is_repeated else 0
+
+
 class Builder:
     """Builds layers, each once, and calls them."""
 
@@ -225,32 +247,17 @@ class Builder:
 
     def _apply_functional(self, network: Config, trail: Trail, inputs: list[Any]) -> list[Any]:
         layers = {name_of(layer): layer for layer in layers_of(network)}
-        config = network["config"]
-        calls: dict[str, list[Any]] = {name: [] for name in layers}
-        for (name, *_), tensor in zip(references(config["input_layers"]), inputs, strict=True):
-            calls[name] = [tensor]
-
         waiting = [node for layer in layers.values() for node in nodes_of(layer, layers)]
-        totals = Counter(name_of(node.layer) for node in waiting)
-
-        def position(reference: Reference) -> int:
-            offset = int(self._is_keras_2 and has_first_call(layers[reference.layer]))
-            return reference.call - offset if totals[reference.layer] > 1 else 0
-
-        def output(reference: Reference) -> Any:
-            return keras.tree.flatten(calls[reference.layer][position(reference)])[reference.output]
-
-        def is_ready(node: Node) -> bool:
-            is_next = len(calls[name_of(node.layer)]) == node.number
-            return is_next and all(len(calls[found.layer]) > position(found) for found in references_in(node))
-
+        calls = Calls(layers, waiting, self._is_keras_2)
+        for (name, *_), tensor in zip(references(network["config"]["input_layers"]), inputs, strict=True):
+            calls.outputs[name] = [tensor]
         while waiting:
-            node = next(filter(is_ready, waiting))  # StopIteration for a graph with a cycle
-            values = resolved([node.arguments, list(node.options.values())], output)
-            chosen = dict(zip(node.options, values[1], strict=True))
-            calls[name_of(node.layer)].append(self.call(node.layer, trail, values[0], chosen))
+            node = next(filter(calls.is_ready, waiting))  # StopIteration for a graph with a cycle
+            values, chosen = resolved([node.arguments, list(node.options.values())], calls.output)
+            options = dict(zip(node.options, chosen, strict=True))
+            calls.outputs[name_of(node.layer)].append(self.call(node.layer, trail, values, options))
             waiting.remove(node)
-        return [output(Reference(*reference[:3])) for reference in references(config["output_layers"])]
+        return [calls.output(Reference(*end[:3])) for end in references(network["config"]["output_layers"])]
 
     def call(self, layer: Config, trail: Trail, values: list[Any], chosen: dict[str, Any]) -> Any:
         """Apply a layer, a network or a function to tensors. Raises Unsupported."""
@@ -333,14 +340,9 @@ def has_first_call(layer: Config) -> bool:
 
 
 def references_in(value: Any) -> list[Reference]:
-    match value:
-        case Reference():
-            return [value]
-        case Node():
-            return references_in([value.arguments, list(value.options.values())])
-        case list():
-            return [found for item in value for found in references_in(item)]
-    return []
+    if isinstance(value, Reference):
+        return [value]
+    return [found for item in value for found in references_in(item)] if isinstance(value, list) else []
 
 
 def resolved(value: Any, output: Callable[[Reference], Any]) -> Any:
