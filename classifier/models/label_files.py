@@ -109,7 +109,7 @@ def from_json(document: Any) -> list[str]:
             return numbered([(str(value), str(name)) for name, value in entries.items()])
         case {**entries} if entries:
             return numbered([(str(number), name_of(entry)) for number, entry in entries.items()])
-    raise ValueError(f"{document!r:.80}")
+    raise ValueError("JSON of another form")
 
 
 def name_of(entry: object) -> str:
@@ -124,7 +124,7 @@ def numbered(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Return the names in the order of their numbers. Raises ValueError for a gap."""
     names = ordered(pairs)
     if names is None:
-        raise ValueError(f"numbers with a gap or a repetition ({', '.join(number for number, _ in pairs)[:80]})")
+        raise ValueError("numbers that do not run from 0 without a gap")
     return names
 
 

@@ -51,7 +51,7 @@ IRRELEVANT = re.compile(
     r".*_(initializer|regularizer|constraint)|renorm.*|trainable|dtype|(batch_)?input_shape|batch_shape|batch_size"
     r"|(query|key|value)_shape|fused|momentum|implementation|filters|groups|virtual_batch_size|autocast|seed"
 )
-NOT_GIVEN = re.compile(r".*_(regularizer|constraint)|dtype|seed")
+NOT_GIVEN = re.compile(r".*_(initializer|regularizer|constraint)|dtype|seed")
 LAYER_ARGUMENTS = ("layer", "cell", "forward_layer", "backward_layer")  # of wrappers and recurrent layers
 RENAMED_ACTIVATIONS = {"softmax_v2": "softmax"}
 RENAMED_ARGUMENTS = {("LeakyReLU", "alpha"): "negative_slope", ("ThresholdedReLU", "theta"): "threshold"}
@@ -77,7 +77,7 @@ def rebuild(config: Config, is_keras_2: bool) -> Rebuilt:
     """
     with default_policy("float32"):
         builder = Builder(is_keras_2)
-        inputs = [keras.Input(shape, name=name) for name, shape in input_shapes(config)]
+        inputs = [keras.Input(shape, name=builder.free_name((name,))) for name, shape in input_shapes(config)]
         outputs = builder.apply(config, (), inputs)
         ends = (found[0] if len(found) == 1 else found for found in (inputs, outputs))
         return Rebuilt(keras.Model(*ends, name=builder.free_name((name_of(config),))), builder.layers)
@@ -111,7 +111,7 @@ def input_shapes(config: Config) -> list[tuple[str, tuple[int | None, ...]]]:
     built = {} if isinstance(config["config"], list) else config["config"]
     shape = built.get("build_input_shape") or config.get("build_config", {}).get("input_shape")
     has_shape = {"batch_input_shape", "batch_shape"} & first["config"].keys()
-    return [(name_of(first), shape_of(first) if has_shape else tuple(constant(shape)[1:]))]
+    return [(f"{name_of(first)}_input", shape_of(first) if has_shape else tuple(constant(shape)[1:]))]
 
 
 def shape_of(layer: Config) -> tuple[int | None, ...]:
@@ -355,18 +355,18 @@ def build(kind: str, config: Config, original: str, name: str) -> keras.layers.L
     """Return a layer of Keras with the arguments of a configuration, and weights of zeros. Raises Unsupported."""
     if TRAINING_ONLY.fullmatch(kind):
         return keras.layers.Identity(name=name)
+    if kind == "LayerScale":  # of Keras 2's ConvNeXt: a factor for each channel
+        channels = (config["projection_dim"],)
+        return keras.layers.EinsumDense("...c,c->...c", channels, kernel_initializer="zeros", name=name)
     layer_class = find_class(kind, original)
     accepted = inspect.signature(layer_class.__init__).parameters
-    arguments = {
-        RENAMED_ARGUMENTS.get((kind, key), key): plain(kind, key, value, original) for key, value in config.items()
-    }
-    unknown = {key: value for key, value in arguments.items() if key not in accepted and value not in (None, False)}
-    for key, value in unknown.items():
-        if not IRRELEVANT.fullmatch(key) and key != "name":
-            raise Unsupported(original, kind, f"has the argument {key}={value!r:.40}, which Keras 3 does not know")
+    given = {RENAMED_ARGUMENTS.get((kind, key), key): value for key, value in config.items()}
+    for key in given.keys() - accepted.keys() - {"name"}:
+        if given[key] not in (None, False) and not IRRELEVANT.fullmatch(key):
+            raise Unsupported(original, kind, f"has the argument {key}, which Keras 3 does not know")
+    known = [key for key in given if key in accepted and not NOT_GIVEN.fullmatch(key)]
     zeros = dict.fromkeys((key for key in accepted if key.endswith("_initializer")), "zeros")
-    known = {key: value for key, value in arguments.items() if key in accepted and not NOT_GIVEN.fullmatch(key)}
-    return layer_class(**{**known, **zeros, "name": name})
+    return layer_class(**{key: plain(kind, key, given[key], original) for key in known} | zeros | {"name": name})
 
 
 def find_class(kind: str, layer: str) -> Callable[..., Any]:
@@ -390,6 +390,8 @@ def plain(kind: str, key: str, value: Any, layer: str) -> Any:
             return [plain(kind, "cell", cell, layer) for cell in value]
     if key.endswith("activation"):
         return activation_name(value, kind, layer)
+    if isinstance(constant(value), dict):  # Keras would make an object of it
+        raise Unsupported(layer, kind, f"has an object as its argument {key}, which this site does not read")
     return constant(value)
 
 
@@ -401,7 +403,8 @@ def activation_name(value: Any, kind: str, layer: str) -> str | None:
     name = RENAMED_ACTIVATIONS.get(value, value)
     if name is None or (isinstance(name, str) and inspect.isfunction(vars(keras.activations).get(name))):
         return name
-    raise Unsupported(layer, kind, f"has the activation {str(value)!r:.60}, which Keras 3 does not know")
+    which = value if isinstance(value, str) else "of another kind"
+    raise Unsupported(layer, kind, f"has the activation {which}, which Keras 3 does not know")
 
 
 def placed(values: list[Any], constants: Mapping[int, Any]) -> list[Any]:

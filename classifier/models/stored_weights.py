@@ -22,7 +22,11 @@ Read = Callable[[], np.ndarray]
 Layers = Mapping[Trail, keras.layers.Layer]
 Stored = Mapping[Path, h5py.Dataset]
 
-KERAS_2_NAMES = {("DepthwiseConv2D", "kernel"): "depthwise_kernel", ("DepthwiseConv1D", "kernel"): "depthwise_kernel"}
+KERAS_2_NAMES = {
+    ("DepthwiseConv1D", "kernel"): "depthwise_kernel",
+    ("DepthwiseConv2D", "kernel"): "depthwise_kernel",
+    ("EinsumDense", "kernel"): "gamma",  # of ConvNeXt's LayerScale
+}
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "_self_tracked_trackables")
 
 

@@ -116,8 +116,14 @@ def head(units=2, channels=3):
 
 
 def same(path, expected):
+    """Check the answers of the rebuilt network, and those after it was saved for a model folder."""
+    import keras
+
     found, network = answers(path)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    network.save(path.with_name("again.keras"))
+    again = keras.saving.load_model(path.with_name("again.keras"), compile=False)
+    np.testing.assert_allclose(again(PIXELS, training=False), expected, atol=1e-6)
     assert np.ptp(expected) > 0.01
     return network
 
@@ -151,6 +157,20 @@ OPERATIONS = {
                lambda x: np.concatenate([x, x], -1)),
     "cast": ([("cast", node("pictures", dtype="float32"))], 3, lambda x: x),
 }  # fmt: skip
+
+
+def test_a_sequence_of_keras_2_2_whose_names_tensorflow_1_numbered(tmp_path):
+    layers, weights = head()
+    conv = layer("Conv2D", "last", filters=3, kernel_size=[1, 1], batch_input_shape=[1, SIDE, SIDE, 3])
+    normed = layer("BatchNormalization", "n", axis=3, epsilon=0.001, momentum=0.9, beta_constraint=None)
+    config = {"class_name": "Sequential", "config": [conv, normed, *layers]}
+    for found in config["config"]:
+        found.pop("name")
+    kernel, (norms, normalised) = {"kernel": array(1, 1, 3, 3), "bias": array(3)}, norm(3)
+    weights["kernel"] /= 100
+    stored = {("last", "last_1"): kernel, ("n", "n_1"): norms, ("answer", "answer_1"): weights}
+    path = write_h5(tmp_path / "m.h5", config, stored, "2.2.4")
+    same(path, pooled(normalised(PIXELS @ kernel["kernel"][0, 0] + kernel["bias"]), weights))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -275,6 +295,14 @@ def test_a_saved_model_folder(tmp_path):
     assert "found a SavedModel without the layers of Keras 2" in refusal(tmp_path / "m")
 
 
+def test_the_layer_scale_of_convnext(tmp_path):
+    layers, weights = head()
+    scale = layer("LayerScale", "last", ("pictures",), init_values=1e-6, projection_dim=3)
+    gamma = array(3)
+    stored = {("last", "last"): {"gamma": gamma}, ("answer", "answer"): weights}
+    same(write_h5(tmp_path / "m.h5", functional("all", scale, *layers), stored), pooled(PIXELS * gamma, weights))
+
+
 def test_a_layer_that_is_called_several_times(tmp_path):
     layers, weights = head()
     conv = layer("Conv2D", "conv", ("scale",), ("relu",), filters=3, kernel_size=[1, 1])
@@ -364,8 +392,15 @@ REFUSED = {
     ),
     "a layer that loads a graph": (layer("TFSMLayer", "odd", ("pictures",), filepath="/tmp/x"), "'odd' (TFSMLayer)"),
     "another function": (layer("TFOpLambda", "odd", node("pictures"), function="io.read_file"), "tf.io.read_file"),
-    "another activation": (layer("Activation", "odd", ("pictures",), activation="theirs"), "the activation 'theirs'"),
-    "another argument": (layer("Flatten", "odd", ("pictures",), order="F"), "the argument order='F'"),
+    "another activation": (
+        layer("Activation", "odd", ("pictures",), activation="theirs"),
+        "the activation theirs",
+    ),
+    "another argument": (layer("Flatten", "odd", ("pictures",), order="F"), "the argument order"),
+    "an object": (
+        layer("Dense", "odd", ("pictures",), units=2, quantization_config={"class_name": "X", "config": {}}),
+        "an object as its argument quantization_config",
+    ),
     "an operation": (
         layer("TensorFlowOpLayer", "odd", ("pictures",), node_def='{"op": "ReadFile"}', constants={}),
         "tf.raw_ops.ReadFile",
