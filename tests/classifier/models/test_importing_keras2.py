@@ -15,7 +15,13 @@ pytestmark = pytest.mark.tensorflow
 SIDE = 16
 RANDOM = np.random.default_rng(5)
 PIXELS = RANDOM.uniform(0, 255, (2, SIDE, SIDE, 3)).astype("float32")
+STATE = RANDOM.bit_generator.state
 PICTURE = {"name": "pictures", "batch_input_shape": [None, SIDE, SIDE, 3], "dtype": "float32"}
+
+
+@pytest.fixture(autouse=True)
+def same_weights_in_any_order_of_the_tests():
+    RANDOM.bit_generator.state = STATE
 
 
 def layer(kind, name, *inbound, **config):
