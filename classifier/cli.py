@@ -295,11 +295,13 @@ def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **valu
 
 @commands.command("import", short_help="turn a saved model into a model folder")
 @click.argument("file", metavar="MODEL", type=PATH)
-@click.option("--labels", type=PATH, required=True, help="a file with one name per line, or a class-index .json file")
+@click.option(
+    "--labels", type=PATH, required=True, help="the names of its classes: a line, a row or a JSON entry for each"
+)
 @click.option("-o", "--output", type=PATH, required=True, help="the model folder to write")
 @click.option(
     "--scale",
-    default="0..255",
+    show_default="0..255, or Teachable Machine's",
     help="the range of pixel values the model expects: 0..1, -1..1, or 0..255 (also for a model that rescales its "
     "input itself); or the keras.applications model whose preprocessing it was trained with",
 )
@@ -309,12 +311,15 @@ def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **valu
     default="stretch",
     help="how photos were resized for its training",
 )
-def import_(file: Path, labels: Path, output: Path, scale: str, resize: Literal["crop", "stretch"]) -> int:
+@click.option("--logits", is_flag=True, help="the outputs are logits; by default, those of a linear last layer are")
+def import_(
+    file: Path, labels: Path, output: Path, scale: str | None, resize: Literal["crop", "stretch"], logits: bool
+) -> int:
     """Turn a saved Keras model into a model folder if its input and output fit and it contains no code."""
     import_keras()
     from classifier.models.importing import import_model
 
-    card = import_model(file, labels, output, scale, resize)
+    card = import_model(file, labels, output, scale, resize, logits)
     print(f"{len(card.labels)} classes, {card.size[0]} x {card.size[1]} pixels, {card.color_mode}: {output}")
     return 0
 

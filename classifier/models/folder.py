@@ -84,7 +84,7 @@ def read(folder: Path) -> tuple[keras.Model, ModelCard]:
     """
     card = read_card(folder)
     check_digest(folder, card)
-    network = load_network(folder / NETWORK)
+    network = load_network(folder, printable(card.versions.get("keras", "of an unknown version")))
     if network.input_shape[1:] != (*card.size, 3) or network.output_shape != (None, len(card.labels)):
         height, width = card.size
         raise unusable(
@@ -131,23 +131,18 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_network(path: Path) -> keras.Model:
-    """Load a whole saved model, which may not run code of its own (Keras' safe mode). Raises StartupError."""
-    if not path.is_file():
-        raise StartupError(f"The model {path} is not a file; expected a whole saved model, .keras or .h5.")
+def load_network(folder: Path, written_by: str) -> keras.Model:
+    """Load the network of a folder, which may not run code of its own (Keras' safe mode). Raises StartupError."""
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return keras.saving.load_model(folder / NETWORK, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises ValueError, TypeError, KeyError, OSError, ... by format and fault
-        if "safe_mode" in str(exc).replace(str(path), ""):
-            raise StartupError(
-                f"The model {path} is refused: it holds Python code of its own, such as a Lambda layer."
-            ) from exc
-        raise StartupError(f"The model {path} cannot be read by Keras {keras.__version__} ({innermost(exc)}).") from exc
-
-
-def innermost(exc: Exception) -> str:
-    """Return the first sentence about the original fault, which Keras quotes in a message that it quotes in another."""
-    return one_line(ValueError(str(exc).rpartition("Exception encountered: ")[2].partition(". ")[0]))[:200]
+        if "safe_mode" in str(exc).replace(str(folder), ""):
+            raise unusable(folder, f"{NETWORK} holds Python code of its own, such as a Lambda layer") from exc
+        raise unusable(
+            folder,
+            f"Keras {keras.__version__} cannot read {NETWORK}, which Keras {written_by} wrote; please train or import "
+            "the model again, or install that version",
+        ) from exc
 
 
 class SplitRow(NamedTuple):

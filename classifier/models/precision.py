@@ -59,7 +59,7 @@ def gives_probabilities(layer: dict[str, Any]) -> bool:
     """Return True for the configuration of a last layer: our own, or an imported model's with its activation."""
     config = layer["config"]
     return config.get("name") == PROBABILITIES or (
-        layer["class_name"] == "Dense" and config.get("activation") in ("softmax", "sigmoid")
+        layer["class_name"] in ("Dense", "Activation") and config.get("activation") in ("softmax", "sigmoid")
     )
 
 

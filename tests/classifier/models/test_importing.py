@@ -79,7 +79,7 @@ def imported(tmp_path, labels):
 def refused(tmp_path, labels):
     """Return the message for a network, or a file, that cannot be imported; nothing may be written."""
 
-    def do(source, count=3, format="keras", scale="0..255", names=None):
+    def do(source, count=3, format="keras", scale="0..255", names=None, logits=False):
         from classifier.models.importing import import_model
 
         if hasattr(source, "save"):
@@ -88,7 +88,7 @@ def refused(tmp_path, labels):
         else:
             path = source
         with pytest.raises(StartupError) as raised:
-            import_model(path, names or labels(count), tmp_path / "ours", scale)
+            import_model(path, names or labels(count), tmp_path / "ours", scale, logits=logits)
         assert not (tmp_path / "ours").exists()
         assert not list(tmp_path.glob(".ours*"))
         message = str(raised.value)
@@ -192,12 +192,49 @@ def test_another_number_of_labels(refused, count):
     assert f"expected an output for each of the {count} labels, found output (None, 3)" in refused(functional(), count)
 
 
-@pytest.mark.parametrize("units", [3, 1])
-def test_logits_are_no_probabilities(refused, units):
+def exponential_shares(logits):
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"logits": True}])
+def test_a_linear_last_layer_gets_its_softmax(imported, caplog, options):
+    caplog.set_level("INFO")
+    network = functional(3, None)
+    ours, _ = imported(network, **options)
+    np.testing.assert_allclose(ours(PIXELS), exponential_shares(by_hand(network)), atol=1e-6)
+    assert "is linear and gives logits: a softmax was added" in caplog.text
+
+
+def test_a_single_linear_unit_gets_its_sigmoid(imported, caplog):
     """A single logit may look like a probability; only its layer gives it away."""
-    network = functional(units, None, kernel_initializer="zeros", bias_initializer="ones")
-    network.layers[-1].bias.assign(network.layers[-1].bias * 0.4)
-    assert "expected probabilities, which add up to 1" in refused(network, max(2, units))
+    caplog.set_level("INFO")
+    network = functional(1, None, kernel_initializer="zeros")
+    network.layers[-1].bias.assign([0.4])
+    ours, _ = imported(network, 2)
+    np.testing.assert_allclose(ours(PIXELS), [[1 - 1 / (1 + np.exp(-0.4)), 1 / (1 + np.exp(-0.4))]] * 4, atol=1e-6)
+    assert "a sigmoid was added" in caplog.text
+
+
+def test_a_linear_layer_before_layers_that_pass_on(imported):
+    from keras import Input, Sequential, layers
+
+    network = Sequential(
+        [Input((SIDE, SIDE, 3)), layers.Conv2D(3, SIDE), layers.Flatten(), layers.Activation("linear")]
+    )
+    ours, _ = imported(network, scale="0..1")
+    np.testing.assert_allclose(ours(PIXELS), exponential_shares(by_hand(network, "0..1")), atol=1e-5)
+
+
+def test_other_outputs_are_logits_if_that_is_said(imported, refused):
+    network = functional(3, "softplus")
+    assert "or logits, which --logits declares" in refused(network)
+    ours, _ = imported(network, logits=True)
+    np.testing.assert_allclose(ours(PIXELS), exponential_shares(by_hand(network)), atol=1e-6)
+
+
+def test_probabilities_are_no_logits(refused):
+    assert "please leave --logits out" in refused(functional(), logits=True)
 
 
 def test_probabilities_of_several_answers_at_once(refused):
@@ -230,19 +267,26 @@ def test_two_inputs_two_outputs_or_none_yet(refused):
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.pb", "lambda.keras", "safe_mode.h5"])
 def test_a_file_that_is_no_model(refused, tmp_path, name):
     (tmp_path / name).write_text("weights, say")
-    assert f"The model {tmp_path / name} cannot be read by Keras" in refused(tmp_path / name)
+    message = refused(tmp_path / name)
+    assert f"The model {tmp_path / name} cannot be imported: expected a whole saved model" in message
+    assert "found another or a damaged file" in message
 
 
 def test_a_whole_file_of_weights_is_no_model(refused, tmp_path):
     functional().save_weights(tmp_path / "theirs.weights.h5")
-    assert "cannot be read by Keras" in refused(tmp_path / "theirs.weights.h5")
+    assert "found a file of weights without the layers" in refused(tmp_path / "theirs.weights.h5")
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.h5", ""])
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
 def test_no_file(refused, tmp_path, name):
     assert refused(tmp_path / name) == (
-        f"The model {tmp_path / name} is not a file; expected a whole saved model, .keras or .h5."
+        f"The model {tmp_path / name} is not a file; expected a whole saved model of Keras, .keras or .h5, or a "
+        "SavedModel folder of Keras 2."
     )
+
+
+def test_a_folder_without_a_model(refused, tmp_path):
+    assert f"The folder {tmp_path} holds no SavedModel" in refused(tmp_path)
 
 
 def written(tmp_path, how):
@@ -280,7 +324,7 @@ def test_python_code_in_a_model_folder_is_never_run(tmp_path):
         tmp_path / "ours", written(tmp_path, "lambda"), folder.ModelCard(labels=["a", "b", "c"], size=(SIDE, SIDE))
     )
     (tmp_path / "ran").unlink(missing_ok=True)
-    with pytest.raises(StartupError, match="it holds Python code of its own"):
+    with pytest.raises(StartupError, match="holds Python code of its own"):
         load(tmp_path / "ours")
     assert not (tmp_path / "ran").exists()
 
@@ -298,7 +342,10 @@ def test_a_layer_that_only_its_author_has(refused, tmp_path, format):
     network = keras.Model(inputs, functional()(Odd()(inputs)))
     network.save(tmp_path / f"odd.{format}")
     keras.saving.get_custom_objects().pop("theirs>Odd")
-    assert "Odd" in refused(tmp_path / f"odd.{format}")
+    message = refused(tmp_path / f"odd.{format}")
+    assert f"(written by Keras {keras.__version__}) cannot be imported: its layer 'odd" in message
+    assert "Odd)" in message
+    assert "please replace that layer" in message
 
 
 def test_labels_of_a_class_index(tmp_path):
@@ -308,33 +355,6 @@ def test_labels_of_a_class_index(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"0": ["n0", "cat"], "1": ["n1", "dog"]}))
     card = import_model(tmp_path / "theirs.keras", tmp_path / "index.json", tmp_path / "ours")
     assert card.labels == ["cat", "dog"]
-
-
-def test_labels_of_an_editor_on_windows(tmp_path):
-    from classifier.models.importing import read_labels
-
-    (tmp_path / "labels.txt").write_bytes("\ufeffKätzchen\r\n\r\n dog \r\n".encode())
-    assert read_labels(tmp_path / "labels.txt") == ["Kätzchen", "dog"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("l.txt", b"\xff\nb\n", "cannot be read"),
-        ("l.txt", b"", "expected a name per line, found 0"),
-        ("l.txt", b"one\n\n", "expected a name per line, found 1"),
-        ("l.txt", b"a\tb\nc\nd", "cannot be shown"),
-        ("l.json", b'["a", "b", "c"]', "expected a JSON object"),
-        ("l.txt", None, "cannot be read"),
-        ("l.json", None, "cannot be used"),
-    ],
-)
-def test_labels_that_are_none(refused, tmp_path, name, content, reason):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    message = refused(sequential(), names=tmp_path / name)
-    assert f"The labels {tmp_path / name}" in message
-    assert reason in message
 
 
 @pytest.mark.parametrize("scale", ["0-1", "255", "vgg"])
