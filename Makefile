@@ -14,8 +14,8 @@ SERVE := $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
 help:  ## list what make can do
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=, STRICT=1: never the demo)
-	@$(if $(STRICT),,CLASSIFIER_FALLBACK=models/demo) $(SERVE)
+run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=, STRICT=1: only with its own weights)
+	@CLASSIFIER_FALLBACK=$(if $(STRICT),,$${CLASSIFIER_FALLBACK-efficientnet_lite2}) $(SERVE)
 
 demo: install models/demo/model.json  ## train a small classifier on drawn pictures, offline, and serve it
 	@CLASSIFIER_MODEL=models/demo CLASSIFIER_NOTICE="A demo, trained here on drawn pictures; it knows circles, squares, stars and triangles." $(SERVE)
