@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
 import struct
 from functools import partial
 from io import BytesIO
+from textwrap import wrap
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from support.models import COLOURS
 from support.pictures import encoded, picture, textured
 
 from classifier.errors import Misunderstood
+from web.api.json_input import from_base64
 from web.api.open_inference import packed, unpacked
 
 INFER = "/v2/models/toy/infer"
@@ -136,8 +139,7 @@ WRONG = {
     "a very long number": (asking(RED, id=10**100), "must be a string, not a long number."),
     "no images": (asking(tensor(shape=[0])), "no image"),
     "fewer images than the shape says": (asking(tensor(picture(), shape=[2])), "2 images, but the data has 1"),
-    "no base64": (asking(tensor(data=["*"], shape=[1])), "base64"),
-    "an umlaut": (asking(tensor(data=["ä"], shape=[1])), "base64"),
+    "no base64": (asking(tensor(data=["*"], shape=[1])), 'character 1, not counting line breaks, is "*".'),
     "numbers for images": (asking(tensor(data=[7], shape=[1])), "must be a string"),
     "no data": (asking(tensor(data=None, shape=[1])), '"data" of "images" must be a list'),
     "pixels of another size": (asking(pixels([0] * 27, (1, 3, 3, 3))), "must be [n, 224, 224, 3]"),
@@ -307,6 +309,66 @@ def test_the_task_takes_json_with_parameters(client):
 )
 def test_a_task_that_is_wrong_is_told_what_is_wrong(client, document, told):
     assert told in sentence(client.post("/models/toy", json=document), 400)
+
+
+def percent_encoded(text: str) -> str:
+    return text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+
+
+SPELLINGS = {
+    "wrapped": lambda text: base64.encodebytes(base64.b64decode(text)).decode(),
+    "wrapped for Windows": lambda text: "\r\n".join(wrap(text, 64)) + "\r\n",
+    "wrapped and indented": lambda text: "\n    ".join(wrap(text, 76)),
+    "wrapped, its line breaks turned into blanks": lambda text: " ".join(wrap(text, 76)),
+    "wrapped at an odd width": lambda text: "\n".join(wrap(text, 33)),
+    "without padding": lambda text: text.rstrip("="),
+    "the alphabet of URLs": lambda text: text.replace("+", "-").replace("/", "_"),
+    "the alphabet of URLs without padding": lambda text: text.replace("+", "-").replace("/", "_").rstrip("="),
+    "a data URL": lambda text: f"data:image/png;base64,{text}",
+    "a data URL in capitals": lambda text: f"DATA:IMAGE/PNG;BASE64,{text}",
+    "a data URL without a type": lambda text: f"data:;base64,{text}",
+    "a data URL with parameters": lambda text: f"data:image/png;name=a.png;base64,{text}",
+    "a data URL, percent-encoded": lambda text: f"data:image/png;base64,{percent_encoded(text)}",
+    "a wrapped data URL": lambda text: "data:image/png;base64,\n" + "\n".join(wrap(text, 76)),
+}
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_base64_is_read_in_every_usual_spelling(spell):
+    image = bytes(range(256)) + b"\xfb\xef\xff"
+    spelt = spell(in_base64(image + b"!"))  # ends in ==, and has both + and /
+    assert from_base64(spelt) == image + b"!"
+    assert from_base64(spell(in_base64(image))) == image
+
+
+def test_all_interfaces_read_wrapped_base64_even_pasted_into_the_json(client):
+    wrapped = base64.encodebytes(picture("lime")).decode()
+    assert outputs(infer(client, tensor(data=[wrapped], shape=[1])))["labels"][0] == "Egyptian_cat"
+    pasted = f'{{"inputs": "{wrapped}"}}'  # with line breaks where JSON has none
+    response = client.post("/models/toy", data=pasted, content_type="application/json")
+    assert response.json[0]["label"] == "Egyptian_cat"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("QUJD*EVG", 'its character 5, not counting line breaks, is "*".'),
+        ("QUJD\r\nQUJD\r\nQ?==", 'its character 10, not counting line breaks, is "?".'),
+        ("ä", 'is "ä".'),
+        ("b'QUJD'", 'its character 2, not counting line breaks, is "\'".'),
+        ("QUJD\x00", "is U+0000."),
+        ("QUJD\ud83d", "is U+D83D."),
+        ("QUI=QUI=", 'its character 4, not counting line breaks, is "="'),
+        ("QU D QUJD", 'its character 3, not counting line breaks, is a space, which may have been a "+".'),
+        ("data:image/png;base64,QU:D", 'its character 3, not counting line breaks, is ":".'),
+        ("data:image/png;base64", 'is ":".'),
+        ("data:image/png,%89PNG", 'as "data:image/jpeg;base64,..." does.'),
+        ("QUJDR", "has lost its end"),
+    ],
+)
+def test_what_is_in_the_way_of_base64_is_named(text, told):
+    with pytest.raises(Misunderstood, match=re.escape(told)):
+        from_base64(text)
 
 
 def test_nothing_is_kept(make_client, tmp_path):
