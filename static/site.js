@@ -205,6 +205,7 @@ function seconds(count) {
 
 async function show({ file, card }, article, title) {
   const alone = answers.children.length === 1;
+  nameOrigin(article);
   const heading = article.querySelector("h2");
   heading.tabIndex = -1;
   giveOwnIds(article);
@@ -213,6 +214,11 @@ async function show({ file, card }, article, title) {
   card.replaceWith(article);
   announce(alone ? heading.textContent : `${file.name}: ${heading.textContent}`);
   if (alone) goTo(article.querySelector('a[href*="/results/"]'), title);
+}
+
+/* The server repeats no host name that a client has sent. */
+function nameOrigin(part) {
+  for (const origin of part.querySelectorAll(".origin")) origin.textContent = location.origin;
 }
 
 /* Two results may use the same ids. */
@@ -303,5 +309,6 @@ answers.addEventListener("click", copyLink);
 // Not reload(), which would submit the form again.
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 
+nameOrigin(document);
 input.required = true; // photos from the camera move here
 showChosen();

@@ -55,6 +55,17 @@ def test_the_link_leads_to_the_same_answer_and_delete_ends_it(answered):
     assert answered.goto(kept).status == 404
 
 
+def test_the_line_for_curl_names_the_site(open_page):
+    page = open_page()
+    page.set_input_files("#fileImage", colours("lime"))
+    page.click("text=Predict")
+    link = page.locator("text=Link to this result")
+    line = "curl -H 'Accept: application/json' " + link.evaluate("link => link.href")
+    expect(page.locator("details code")).to_have_text(line)
+    link.click()
+    expect(page.locator("details code")).to_have_text(line)
+
+
 def test_the_link_can_be_copied(open_page):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     choose(page, *colours("lime", "red"))
