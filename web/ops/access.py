@@ -73,7 +73,7 @@ def add_access_control(app: Flask, settings: Settings) -> None:
 
 
 def redirect_by_path() -> Response | None:
-    """Redirect where Werkzeug would (/v2//models -> /v2/models), but without the host, which is the one that was sent."""
+    """Redirect where Werkzeug would (/v2//models -> /v2/models), but without the host, because clients choose it."""
     error = request.routing_exception
     if not isinstance(error, RequestRedirect):
         return None
