@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from classifier.errors import Misunderstood, TooLarge
+from classifier.errors import Misunderstood, NoImage, TooLarge
 
 EXPECTED = {
     "model_type": "an object",
@@ -40,7 +40,7 @@ def read_json(kind: type[Request], data: bytes, max_values: int) -> Request:
     Values are counted before they are parsed, to bound memory: 20 MB of empty lists would become 500 MB.
     """
     if sum(map(data.count, (b",", b"[", b"{"))) > max_values:
-        raise TooLarge("This JSON holds too many values; please send photos in binary form, or fewer of them.")
+        raise TooLarge("This JSON holds too many values; please send photos as files, in base64, or fewer of them.")
     try:
         # strict=False: base64 is often pasted into the JSON with its line breaks.
         return kind.model_validate(json.loads(data, parse_constant=refuse_constant, strict=False))
@@ -119,6 +119,14 @@ def length(low: int, high: int, sentence: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(validate)
+
+
+def check_count(images: int, max_images: int) -> None:
+    """Check that a request holds 1 to `max_images` images. Raises NoImage or TooLarge."""
+    if images < 1:
+        raise NoImage("There is no image in this request.")
+    if images > max_images:
+        raise TooLarge(f"One request may hold {max_images} photos; please send fewer at once.")
 
 
 DATA_URL = re.compile(r"data:([^,]*),", re.IGNORECASE)

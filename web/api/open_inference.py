@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from classifier.contract import Prediction
-from classifier.errors import Misunderstood, NoImage, TooLarge
+from classifier.errors import Misunderstood
 from web.api.json_input import (
     BASE64,
     TAG,
@@ -34,6 +34,7 @@ from web.api.json_input import (
     Positive,
     RequestModel,
     Whole,
+    check_count,
     from_base64,
     invalid,
     length,
@@ -224,10 +225,7 @@ def check_shape(given: ImagesTensor | PixelsTensor, expected: Sequence[Sequence[
     if not given.shape or tuple(given.shape[1:]) not in expected:
         allowed = " or ".join(str(["n", *sizes]).replace("'", "") for sizes in expected)
         raise Misunderstood(f'The shape of "{given.name}" must be {allowed}, not {reprlib.repr(given.shape)}.')
-    if given.shape[0] < 1:
-        raise NoImage("There is no image in a tensor of this shape.")
-    if given.shape[0] > max_images:
-        raise TooLarge(f"One request may hold {max_images} photos; please send fewer at once.")
+    check_count(given.shape[0], max_images)
 
 
 def data_of(given: ImagesTensor | PixelsTensor) -> list[Any]:
