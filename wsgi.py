@@ -72,7 +72,7 @@ def engine_of(settings: Settings) -> Engine:
     if folder := os.environ.get(MODEL_SERVERS):
         model = shared_model(Path(folder), settings.model_options, settings.timeout_s)
         return LocalEngine(model, settings.limits, model.is_lost, model.close)
-    return LocalEngine(load(settings.model_options, refuse), settings.limits)
+    return LocalEngine(load(settings.model_options, fetch=refuse), settings.limits)
 
 
 logs.configure()

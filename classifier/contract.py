@@ -18,6 +18,7 @@ class Label(NamedTuple):
 
 
 Resize = Literal["crop", "stretch"]
+Note = Callable[[int, int], None]  # takes note of a download's progress: bytes so far, and bytes in all (0: unknown)
 
 
 @dataclass(frozen=True)

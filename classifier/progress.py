@@ -1,11 +1,13 @@
 """Progress bars on a terminal."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn, track
+
+from classifier.contract import Note
 
 Item = TypeVar("Item")
 
@@ -17,8 +19,8 @@ def progress(items: Iterable[Item], description: str, total: int, done: int = 0)
 
 
 @contextmanager
-def downloading(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of the bytes so far and the bytes in all, which a bar on stderr shows if that is a terminal."""
+def downloading(name: str) -> Iterator[Note]:
+    """Yield what takes note of the progress: a bar on stderr, if that is a terminal."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

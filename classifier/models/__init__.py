@@ -10,7 +10,7 @@ from classifier.options import ModelOptions
 
 
 def load(
-    options: ModelOptions, fetch: Callable[[RemoteFile], None] = obtain, run: device.Run = trial.run
+    options: ModelOptions, run: device.Run = trial.run, fetch: Callable[[RemoteFile], None] = obtain
 ) -> ServedModel:
     """Return `loading.load(options)` on the device that may answer; `run` runs the test computation.
 

@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
+from classifier.contract import Note
 from classifier.errors import NotDownloaded
 from classifier.progress import downloading
 from classifier.text import one_line
@@ -28,8 +29,6 @@ WAYS_OUT = (
     "Ways out: let this machine reach the internet once and use the weights imagenet; or name a file that fits; "
     "or try it with random, whose answers have no meaning (CLASSIFIER_WEIGHTS for the site, --weights for training)."
 )
-
-Note = Callable[[int, int], None]  # bytes so far, and bytes in all (0: unknown)
 
 
 class RemoteFile(NamedTuple):

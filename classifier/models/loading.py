@@ -89,7 +89,7 @@ def build(name: str, weights_from: str, classes: int, precision: str = "float32"
     return with_softmax(network, network.name)
 
 
-def assemble(name: str, weights_from: str, classes: int, fetch: Fetch) -> keras.Model:
+def assemble(name: str, weights_from: str, classes: int, fetch: Fetch = obtain) -> keras.Model:
     """Build the network from bytes to logits, with its preprocessing, and with weights only if they are `imagenet`.
 
     Raises StartupError.

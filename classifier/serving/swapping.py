@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.contract import Answer, Engine, Explanation, ModelInfo
+from classifier.contract import Answer, Engine, Explanation, ModelInfo, Note
 from classifier.errors import ClassifierError
 from classifier.text import one_line
 
 log = logging.getLogger(__name__)
-
-Note = Callable[[int, int], None]  # bytes so far, and bytes in all (0: unknown)
 
 
 @dataclass

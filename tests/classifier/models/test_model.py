@@ -424,6 +424,21 @@ def test_the_file_that_is_needed_is_the_one_that_keras_would_download(monkeypatc
     assert len(file.digest) in (32, 64)
 
 
+def test_weights_are_found_in_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    from keras.src.backend import config
+
+    from classifier.models.pretrained import find_builder, needed_file
+
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    vgg16 = find_builder("vgg16")
+    assert tmp_path not in needed_file(vgg16, {}).path.parents
+    cached = tmp_path / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    cached.parent.mkdir()
+    cached.touch()
+    assert needed_file(vgg16, {}).path == cached
+
+
 def test_random_weights_have_the_labels_of_imagenet():
     ours = load("mobilenet_v2", "random")
     assert ours.info.is_random
