@@ -27,15 +27,13 @@ from pydantic import (
 
 from classifier.contract import Prediction
 from classifier.errors import Misunderstood
+from web.api.encoded_image import BASE64, check_count, from_base64
 from web.api.json_input import (
-    BASE64,
     TAG,
     Count,
     Positive,
     RequestModel,
     Whole,
-    check_count,
-    from_base64,
     invalid,
     length,
     read_json,

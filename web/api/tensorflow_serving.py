@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictStr, WithJsonSche
 
 from classifier.contract import Prediction
 from classifier.errors import Misunderstood
-from web.api.json_input import BASE64, RequestModel, check_count, from_base64, read_json, refused_as
+from web.api.encoded_image import BASE64, check_count, from_base64
+from web.api.json_input import RequestModel, read_json, refused_as
 
 WRONG_IMAGE = 'Every image must be an object such as {"b64": "..."}, which holds a file in base64.'
 WRONG_FORMAT = 'A request must have either "instances" or "inputs", a list of images.'
@@ -40,9 +41,7 @@ def only(member: str, other: str) -> dict[str, Any]:
 class PredictRequest(RequestModel):
     """Images in the row format (`instances`) or in the column format (`inputs`)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [only("instances", "inputs"), only("inputs", "instances")]},
-    )
+    model_config = ConfigDict(json_schema_extra={"oneOf": [only("instances", "inputs"), only("inputs", "instances")]})
 
     instances: Images | None = None
     inputs: Annotated[Images | None, BeforeValidator(unnamed)] = None

@@ -9,7 +9,7 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
 from web.pages.outcome import Outcome
-from web.problems import API_SENTENCES, PAGE_SENTENCES, prefers_json, problem, problem_json, set_status
+from web.problems import prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
@@ -30,9 +30,8 @@ class Rendering:
 
     def error(self, error: Exception) -> Response:
         """Return any error as a problem document, or as a page with its sentence and the form."""
-        as_json = prefers_json(request)
-        found = problem(error, API_SENTENCES if as_json and request.routing_exception else PAGE_SENTENCES)
-        if as_json:
+        found = problem(error)
+        if prefers_json(request):
             response = problem_json(found.as_json())
         elif isinstance(error, ACCESS_ERRORS):
             response = make_response(render_template("refused.html", error=found))
