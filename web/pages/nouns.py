@@ -33,7 +33,7 @@ THINGS = """
     drone drum ellipse envelope fan faucet fence flag flute fork fridge guitar gun hammer hand handbag hat headphone
     heart helicopter helmet hexagon house jacket jar jug kettle key keyboard knife ladder lamp laptop letter lock
     lorry map mask microphone microscope microwave mirror motorbike motorcycle mug nail necklace needle oval oven pan
-    parachute pen pencil pentagon phone piano picture pillow plane plate plug pot printer purse pyramid radio
+    parachute pen pencil pentagon phone piano picture pillow plane plate plug pot printer pullover purse pyramid radio
     rectangle ring robot rocket roof rope ruler saddle sandal satellite saw saxophone scarf screw screwdriver shelf
     shell ship shirt shoe shovel sign sink skateboard skirt sneaker sock sofa spanner spoon square star statue stool
     suitcase sweater switch sword table tank tap taxi teapot telephone telescope television tent tie tire toaster
@@ -42,9 +42,9 @@ THINGS = """
 """
 PEOPLE_AND_PLACES = """
     airport artist athlete baby barn beach boy bride building child city cliff crack crater crowd dancer dent desert
-    doctor ear eye face field finger foot forest garden girl glacier hill hole hospital island kitchen lake library
-    man melanoma mountain mouth nevus nose nurse park passenger pedestrian person player river road room school
-    scratch station street tooth tower tumor tumour tunnel valley village volcano wall waterfall woman worker
+    doctor ear eye face field finger fist foot forest garden girl glacier hill hole hospital island kitchen lake
+    library man melanoma moon mountain mouth nevus nose nurse park passenger pedestrian person player river road room
+    school scratch station street tooth tower tumor tumour tunnel valley village volcano wall waterfall woman worker
 """
 NOUNS = frozenset(f"{ANIMALS} {PLANTS_AND_FOOD} {THINGS} {PEOPLE_AND_PLACES}".split())
 # Before a noun, a determiner stands in the place of an article, and a connective makes another phrase of it.
@@ -60,6 +60,6 @@ FUNCTION_WORDS = frozenset(f"{DETERMINERS} {CONNECTIVES}".split())
 
 def is_singular_noun(label: str) -> bool:
     """Return True for a label of plain words that ends in a noun of the list: "cat" or "tabby cat", not "no cat"."""
-    *before, last = label.split() or [""]
+    *before, last = label.split(" ")
     is_noun = last[:1].lower() + last[1:] in NOUNS
     return is_noun and all(word.isalpha() and word.lower() not in FUNCTION_WORDS for word in before)

@@ -41,7 +41,8 @@ WITHOUT_ARTICLE = [
     *("roses", "sunflowers", "dog breeds", "mice", "people"),
     *("without_mask", "with_mask", "no cat", "not_a_dog", "two cats", "cats and dogs", "cat or dog", "other", "1 cat"),
     *("NORMAL", "PNEUMONIA", "COVID-19", "healthy", "ripe", "defective", "damaged", "benign", "positive", "red"),
-    *("cardboard", "glass", "rice", "fire", "Apple___Black_rot", "8", "11", "0 cat", "3.5", "yes", "_", "猫"),
+    *("cardboard", "glass", "rice", "fire", "Apple___Black_rot", "Pepper__bell"),
+    *("8", "11", "0 cat", "3.5", "yes", "_", "猫"),
 ]
 
 
