@@ -31,7 +31,7 @@ function add(files) {
   choose([...input.files, ...files]);
   camera.value = "";
   live.replaceChildren();
-  announce(`Chosen: ${Array.from(input.files, (file) => file.name).join(", ")}`);
+  announce(`Chosen: ${[...input.files].map(({ name }) => name).join(", ")}`);
 }
 
 function remove(file) {
@@ -45,15 +45,13 @@ function showChosen() {
 
 function thumbnail(file) {
   const item = named("chosen", file);
-  const remover = item.querySelector("button");
-  remover.ariaLabel = `Remove ${file.name}`;
-  remover.onclick = () => remove(file);
+  Object.assign(item.querySelector("button"), { ariaLabel: `Remove ${file.name}`, onclick: () => remove(file) });
   showPreview(file, item);
   return item;
 }
 
 function copyOf(template) {
-  return document.importNode(document.querySelector(`template#${template}`).content.firstElementChild, true);
+  return document.querySelector(`template#${template}`).content.firstElementChild.cloneNode(true);
 }
 
 function named(template, file) {
@@ -94,9 +92,7 @@ async function prepare(file) {
 
 function preview(bitmap, name) {
   const canvas = drawn(bitmap, SHOWN_SIDE / Math.max(bitmap.width, bitmap.height));
-  canvas.role = "img";
-  canvas.ariaLabel = `Preview of ${name}`;
-  return canvas;
+  return Object.assign(canvas, { role: "img", ariaLabel: `Preview of ${name}` });
 }
 
 async function reduced(bitmap, file) {
@@ -133,7 +129,7 @@ async function send(event) {
   const queue = [...photos];
   choose([]);
   live.replaceChildren();
-  answers.replaceChildren(...photos.map((photo) => photo.card));
+  answers.replaceChildren(...photos.map(({ card }) => card));
   answers.scrollIntoView();
   button.blur();
   button.disabled = true;
@@ -246,12 +242,12 @@ function moveFocus() {
 
 function goTo(link, title) {
   if (!link) return;
-  history.pushState(null, "", new URL(link.href).pathname);
+  history.pushState(null, "", link.pathname);
   address = location.pathname;
   document.title = title;
 }
 
-/* Why: the heat map over the picture */
+/* Heat maps */
 
 function toggleHeat(event) {
   const link = event.target.closest("a.why");
@@ -291,15 +287,16 @@ function paste(event) {
   add(event.clipboardData.files);
 }
 
-document.addEventListener("dragover", drag);
-document.addEventListener("drop", drag);
-document.addEventListener("dragleave", dragAway);
-document.addEventListener("paste", paste);
+addEventListener("dragover", drag);
+addEventListener("drop", drag);
+addEventListener("dragleave", dragAway);
+addEventListener("paste", paste);
 camera.addEventListener("change", () => add(camera.files));
 input.addEventListener("change", showChosen);
 form.addEventListener("submit", send);
 answers.addEventListener("click", toggleHeat);
 answers.addEventListener("click", copyLink);
+answers.addEventListener("toggle", ({ target }) => target.querySelector(".origin").replaceChildren(origin), true);
 // Not reload(), which would submit the form again.
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 

@@ -15,6 +15,7 @@ from classifier.contract import Engine, ModelInfo
 from web import RELEASE, TITLE
 from web.api.hugging_face import ImageClassificationInput
 from web.api.open_inference import InferenceRequest
+from web.api.tensorflow_serving import PredictRequest
 from web.pages.examples import examples_of
 from web.pages.upload import FIELD
 from web.problems import use_api_errors
@@ -77,7 +78,7 @@ class RequestSchemas(GenerateJsonSchema):
 def request_schemas(size: tuple[int, int], max_files: int) -> Document:
     """Return the schemas of all requests in JSON, for a model that takes images of `size` (h, w)."""
     _, generated = models_json_schema(
-        [(InferenceRequest, "validation"), (ImageClassificationInput, "validation")],
+        [(kind, "validation") for kind in (InferenceRequest, PredictRequest, ImageClassificationInput)],
         ref_template=COMPONENT + "schemas/{model}",
         schema_generator=RequestSchemas,
     )
@@ -87,6 +88,8 @@ def request_schemas(size: tuple[int, int], max_files: int) -> Document:
     images["shape"] = shape(count)
     pixels["shape"] = shape(count, *({"const": length} for length in (*size, 3)))
     images["data"]["anyOf"][0]["maxItems"] = max_files
+    for member in schemas["PredictRequest"]["properties"].values():
+        member["anyOf"][0]["maxItems"] = max_files
     return schemas
 
 

@@ -87,10 +87,17 @@ def problem(error: Exception, sentences: Mapping[HTTPStatus, str] = PAGE_SENTENC
     return Problem(status, sentences.get(status, OTHER_REFUSAL))
 
 
+PAGE = "text/html"
+JSON = ["application/json", "application/json; charset=utf-8", "application/problem+json"]
+
+
 def prefers_json(request: Request) -> bool:
-    """Return whether the client prefers JSON to a page; a plain `*/*`, as curl sends, does not."""
-    offered = ["text/html", "application/json", "application/json; charset=utf-8", "application/problem+json"]
-    return request.accept_mimetypes.best_match(offered, "text/html") != "text/html"
+    """Return whether the client prefers JSON to a page.
+
+    With a plain `*/*`, as curl sends, it does only if it has sent JSON to an address that does not exist.
+    """
+    offered = [*JSON, PAGE] if request.is_json and request.routing_exception else [PAGE, *JSON]
+    return request.accept_mimetypes.best_match(offered, offered[0]) != PAGE
 
 
 def problem_json(document: dict[str, object]) -> Response:

@@ -43,8 +43,9 @@ def evaluate(
     if output:
         output.mkdir(parents=True, exist_ok=True)
         paths = [photo.path for photo in photos.photos]
-        facts = {"Model": str(path), "Photos": f"{len(paths)} of {data}"}
-        report.write(output, path.resolve().name, found, card.labels, scores, labels, paths, facts=facts)
+        title = path.resolve().name
+        facts = {"Model": title, "Photos": f"{len(paths)} of {data.resolve().name}"}
+        report.write(output, title, found, card.labels, scores, labels, paths, facts=facts)
     return found, card.labels
 
 

@@ -1,7 +1,9 @@
 """The answers of a long run so far: a folder of parts, each complete or absent, so that the run can continue."""
 
 import fcntl
+import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -31,7 +33,7 @@ class PartWriter:
         self._suffix = suffix
         self._format = FORMATS[suffix]
         self._columns = columns
-        self._about = {"format": suffix, "columns": list(columns)} | about
+        self._about = {"format": suffix, "columns": list(columns)} | {k: without_place(v) for k, v in about.items()}
         self._waiting: list[Record] = []
         self._written = time.monotonic()
 
@@ -92,6 +94,13 @@ class PartWriter:
                 raise DataError(
                     f"{self._folder} was begun with another {name} ({begun}); please choose another output."
                 )
+
+
+def without_place(setting: Any) -> Any:
+    """Return a path as its name and a digest, which distinguishes paths of one name; any other setting as it is."""
+    if not isinstance(setting, str) or "/" not in setting:
+        return setting
+    return f"{Path(setting).name} ({hashlib.sha256(os.fsencode(setting)).hexdigest()[:8]})"
 
 
 def take(lock: IO[str], folder: Path) -> None:

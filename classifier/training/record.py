@@ -57,6 +57,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
         "left_out": len(photos.rejected),
     }
     counts = {part: len(indices) for part, indices in trained.parts.items()}
+    given = options.model_dump(mode="json") | {"weights": Path(options.weights).name}
     done = {"date": date.today().isoformat(), "epochs": epochs(trained), "temperature": trained.temperature}
     return folder.ModelCard(
         labels=photos.classes,
@@ -65,7 +66,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
         resize=options.resize,
         threshold=trained.threshold,
         metrics=found,
-        training=done | {"data": data | counts, "options": options.model_dump(mode="json")},
+        training=done | {"data": data | counts, "options": given},
     )
 
 

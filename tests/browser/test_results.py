@@ -55,6 +55,29 @@ def test_the_link_leads_to_the_same_answer_and_delete_ends_it(answered):
     assert answered.goto(kept).status == 404
 
 
+@pytest.mark.parametrize("width", [320, 900])
+def test_the_line_for_curl_does_not_widen_the_result(open_page, width):
+    page = open_page(viewport={"width": width, "height": 800})
+    page.set_input_files("#fileImage", colours("lime"))
+    page.click("text=Predict")
+    page.click("text=This result as JSON")
+    card, pre = page.locator("article.result").bounding_box(), page.locator("details pre").bounding_box()
+    assert pre["x"] + pre["width"] <= card["x"] + card["width"]
+
+
+def test_the_line_for_curl_names_the_site(open_page):
+    page = open_page()
+    page.set_input_files("#fileImage", colours("lime"))
+    page.click("text=Predict")
+    link = page.locator("text=Link to this result")
+    line = "curl -H 'Accept: application/json' " + link.evaluate("link => link.href")
+    page.click("text=This result as JSON")
+    expect(page.locator("details code")).to_have_text(line)
+    link.click()
+    page.click("text=This result as JSON")
+    expect(page.locator("details code")).to_have_text(line)
+
+
 def test_the_link_can_be_copied(open_page):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     choose(page, *colours("lime", "red"))

@@ -71,6 +71,7 @@ PATHS = [
     b"/static/%s",
     b"/%s",
     b"/?why=%s",
+    b"/v1/models/%s:predict",
     b"/v2/models/%s/infer",
 ]
 IDS = [

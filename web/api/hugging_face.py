@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import StrictStr, WithJsonSchema
 
 from classifier.contract import Prediction
-from web.api.json_input import BASE64, Positive, RequestModel, from_base64, read_json, refused_as
+from web.api.encoded_image import BASE64, from_base64
+from web.api.json_input import Positive, RequestModel, read_json, refused_as
 
 WRONG_FUNCTION = 'Scores here are probabilities, so "function_to_apply" can only be "softmax".'
 

@@ -26,15 +26,14 @@ from pydantic import (
 )
 
 from classifier.contract import Prediction
-from classifier.errors import Misunderstood, NoImage, TooLarge
+from classifier.errors import Misunderstood
+from web.api.encoded_image import BASE64, check_count, from_base64
 from web.api.json_input import (
-    BASE64,
     TAG,
     Count,
     Positive,
     RequestModel,
     Whole,
-    from_base64,
     invalid,
     length,
     read_json,
@@ -224,10 +223,7 @@ def check_shape(given: ImagesTensor | PixelsTensor, expected: Sequence[Sequence[
     if not given.shape or tuple(given.shape[1:]) not in expected:
         allowed = " or ".join(str(["n", *sizes]).replace("'", "") for sizes in expected)
         raise Misunderstood(f'The shape of "{given.name}" must be {allowed}, not {reprlib.repr(given.shape)}.')
-    if given.shape[0] < 1:
-        raise NoImage("There is no image in a tensor of this shape.")
-    if given.shape[0] > max_images:
-        raise TooLarge(f"One request may hold {max_images} photos; please send fewer at once.")
+    check_count(given.shape[0], max_images)
 
 
 def data_of(given: ImagesTensor | PixelsTensor) -> list[Any]:

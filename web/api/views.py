@@ -1,4 +1,4 @@
-"""The views for programs: the Open Inference Protocol v2 and Hugging Face's image-classification task.
+"""The views for programs: the Open Inference Protocol v2, TensorFlow Serving's REST API and Hugging Face's task.
 
 They keep nothing of what they receive.
 """
@@ -13,8 +13,9 @@ from flask import Response, jsonify, request
 from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError, ResultNotFound, Unavailable, UnsupportedImage
 from web import RELEASE, TITLE
-from web.api import hugging_face, open_inference
+from web.api import hugging_face, open_inference, tensorflow_serving
 from web.api.open_inference import HEADER_LENGTH, VERSION, Inference
+from web.api.tensorflow_serving import Predict
 from web.marks import public
 from web.settings import Settings
 
@@ -69,6 +70,18 @@ class ApiViews:
         content, headers = open_inference.response_body(name, inference, all_ranked(answers))
         return Response(content, headers=headers)
 
+    def model_status(self, name: str, version: str = VERSION) -> Response:
+        self._check(name, version)
+        self._health.check_alive()
+        return jsonify(tensorflow_serving.status(VERSION))
+
+    def predict(self, name: str, version: str = VERSION) -> Response:
+        """Classify the images of a TensorFlow Serving request."""
+        self._check(name, version)
+        asked = self._predict()
+        answers = self._engine.classify(asked.images, top=len(self._engine.model.labels))
+        return jsonify(tensorflow_serving.response(asked.member, all_ranked(answers)))
+
     def image_classification(self, name: str) -> Response:
         """Classify an image for Hugging Face's task: a plain body, or JSON with parameters."""
         self._check(name)
@@ -87,6 +100,11 @@ class ApiViews:
         body, json_length = self._body(), request.headers.get(HEADER_LENGTH)
         with self._turn_to_parse():
             return open_inference.read(body, json_length, self._engine.model.size, self._settings.max_files)
+
+    def _predict(self) -> Predict:
+        body = self._body()
+        with self._turn_to_parse():
+            return tensorflow_serving.read(body, self._settings.max_files)
 
     def _image(self) -> tuple[bytes, int | None]:
         """Return the image and the number of classes to list."""

@@ -2,14 +2,17 @@
 
 import hmac
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
-from flask import Flask, request
+from flask import Flask, redirect, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from limits.errors import ConfigurationError
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response
 
 from classifier.errors import StartupError
 from web.marks import costly, operators_only, public
@@ -64,8 +67,17 @@ def add_access_control(app: Flask, settings: Settings) -> None:
         )
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     app.before_request(AccessControl(settings).check)
+    app.before_request(redirect_by_path)
     if settings.rate:
         limit_rate(app, settings)
+
+
+def redirect_by_path() -> Response | None:
+    """Redirect where Werkzeug would (/v2//models -> /v2/models), but without the host, because clients choose it."""
+    error = request.routing_exception
+    if not isinstance(error, RequestRedirect):
+        return None
+    return redirect(urlsplit(error.new_url)._replace(scheme="", netloc="").geturl(), error.code)
 
 
 def is_free() -> bool:

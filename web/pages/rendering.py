@@ -13,6 +13,7 @@ from web.problems import prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
+UNKNOWN_ORIGIN = "https://site.example"  # static/site.js puts the true one in its place
 ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the site
 
 
@@ -67,9 +68,15 @@ class Rendering:
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
             "why": request.args.get("why", type=int),
+            "origin": origin(self._settings),
         }
         with self._lock:
             return make_response(render_template("index.html", **context))
+
+
+def origin(settings: Settings) -> str:
+    """Return the scheme and host of the site, or a placeholder if nobody vouches for the host that the client sent."""
+    return request.host_url.rstrip("/") if settings.trusted_hosts else UNKNOWN_ORIGIN
 
 
 def suggestions(model: ModelInfo) -> list[str]:

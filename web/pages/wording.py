@@ -1,17 +1,26 @@
 """The wording of a result: sentences, labels, percentages and file names."""
 
+import re
 from functools import cache
 
 from classifier import text
 from classifier.contract import Prediction
 from web.pages.inflection import inflect
+from web.pages.nouns import is_singular_noun
 
 MAX_NAME = 255
+WORDNET_ID = re.compile(r"n\d+")
 
 
 def sentence(prediction: Prediction) -> str:
-    """Return "The image you uploaded is an Egyptian cat (47.31%)"."""
-    return f"The image you uploaded is {with_article(readable(prediction.label))} ({percent(prediction.score)})"
+    """Return "The image you uploaded is an Egyptian cat (47.31%)", or without an article for classes that take none.
+
+    All classes of ImageNet take one.
+    """
+    label, score = readable(prediction.label), percent(prediction.score)
+    if WORDNET_ID.fullmatch(prediction.wnid) or is_singular_noun(label):
+        return f"The image you uploaded is {with_article(label)} ({score})"
+    return f"This looks like: {label} ({score})"
 
 
 def readable(label: str) -> str:

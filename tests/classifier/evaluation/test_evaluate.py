@@ -186,6 +186,9 @@ def test_a_report_is_written_where_it_is_wanted(colours, photos, tmp_path):
     assert {"report.html", "metrics.json", "confusion-matrix.png"} <= written
     assert "learning-curves.png" not in written
     assert json.loads((tmp_path / "deep" / "report" / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+    page = (tmp_path / "deep" / "report" / "report.html").read_text()
+    assert "27 of photos" in page
+    assert str(tmp_path) not in page
 
 
 def test_the_model_folder_stays_as_it_is(colours, photos, pristine):

@@ -137,6 +137,15 @@ def test_another_model_needs_another_output(run, photos, tmp_path):
         run(model="other").into(tmp_path / "out", files)
 
 
+def test_a_folder_of_parts_does_not_tell_where_the_model_is(run, photos, tmp_path):
+    output, files = tmp_path / "out", find([photos])
+    run(model="/home/ann/models/flowers").into(output, files)
+    assert [path for path in output.iterdir() if b"/home/ann" in path.read_bytes()] == []
+    run(model="/home/ann/models/flowers").into(output, files)
+    with pytest.raises(DataError, match=r"another model \(flowers \("):
+        run(model="/home/bob/models/flowers").into(output, files)
+
+
 def test_two_runs_do_not_write_into_one_output(run, photos, tmp_path):
     with (
         PartWriter(tmp_path / "out", "csv", columns(2), {"model": "toy"}),

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 
 import numpy as np
@@ -74,7 +75,8 @@ def two(tmp_path_factory):
 def trained(data, tmp_path_factory):
     """A model folder that no test changes, and its metrics."""
     output = tmp_path_factory.mktemp("models") / "colours"
-    return output, train(data, output, Options(**{**TINY, "epochs": 8, "examples": 3, "seed": 4}))
+    options = {"epochs": 8, "examples": 3, "seed": 4, "weights": str(data.parent / "w.weights.h5")}
+    return output, train(data, output, Options(**{**TINY, **options}))
 
 
 @pytest.fixture
@@ -138,11 +140,19 @@ def test_the_card_tells_how_it_was_made(trained):
     card = folder.read_card(trained[0])
     options = vars(with_recipe_defaults(Options(**TINY)))
     assert card.training["options"] == {**options, "epochs": 8, "examples": 3, "seed": 4,
-                                        "augment": []}  # fmt: skip
+                                        "augment": [], "weights": "w.weights.h5"}  # fmt: skip
     assert {key: card.training["data"][key] for key in ("folder", "train", "validation", "test", "left_out")} == {
         "folder": "colours", "train": 27, "validation": 3, "test": 6, "left_out": 0,
     }  # fmt: skip
     assert 0 < card.threshold <= 1
+
+
+def test_no_file_tells_where_it_was_made(trained, data):
+    written = contents(trained[0])
+    with zipfile.ZipFile(trained[0] / "model.keras") as archive:
+        written |= {name: archive.read(name) for name in archive.namelist()}
+    places = {str(place).encode() for place in (data.parent, trained[0].parent)}
+    assert [(name, place) for name, content in written.items() for place in places if place in content] == []
 
 
 def test_the_test_metrics_are_those_of_the_written_model_on_the_test_photos(trained, data):

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
 import struct
 from functools import partial
 from io import BytesIO
+from textwrap import wrap
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from support.models import COLOURS
 from support.pictures import encoded, picture, textured
 
 from classifier.errors import Misunderstood
+from web.api.encoded_image import from_base64
 from web.api.open_inference import packed, unpacked
 
 INFER = "/v2/models/toy/infer"
+PREDICT = "/v1/models/toy:predict"
 LENGTH = "Inference-Header-Content-Length"
 FUZZ = settings(
     max_examples=150,
@@ -136,8 +140,7 @@ WRONG = {
     "a very long number": (asking(RED, id=10**100), "must be a string, not a long number."),
     "no images": (asking(tensor(shape=[0])), "no image"),
     "fewer images than the shape says": (asking(tensor(picture(), shape=[2])), "2 images, but the data has 1"),
-    "no base64": (asking(tensor(data=["*"], shape=[1])), "base64"),
-    "an umlaut": (asking(tensor(data=["ä"], shape=[1])), "base64"),
+    "no base64": (asking(tensor(data=["*"], shape=[1])), 'character 1, not counting line breaks, is "*".'),
     "numbers for images": (asking(tensor(data=[7], shape=[1])), "must be a string"),
     "no data": (asking(tensor(data=None, shape=[1])), '"data" of "images" must be a list'),
     "pixels of another size": (asking(pixels([0] * 27, (1, 3, 3, 3))), "must be [n, 224, 224, 3]"),
@@ -209,7 +212,7 @@ def test_sizes_are_bounded_as_for_uploads(make_client):
     client = make_client(max_files=2, max_upload_mb=1)
     assert "may hold 2 photos" in sentence(infer(client, tensor(*[picture()] * 3)), 413)
     assert "may hold 2 photos" in sentence(infer(client, pixels([], (3, 224, 224, 3))), 413)
-    for address in (INFER, "/models/toy"):
+    for address in (INFER, PREDICT, "/models/toy"):
         assert "fewer or smaller" in sentence(client.post(address, data=b"x" * (2**20 + 1)), 413)
     assert "too many values" in sentence(client.post(INFER, data=b"[" + b"[]," * 260_000), 413)
     assert "too many values" in sentence(client.post("/models/toy", json={"inputs": [[]] * 2000}), 413)
@@ -240,17 +243,20 @@ def test_another_model_is_nowhere_whatever_is_asked_of_it(client):
         ("GET", "/v2/models/vgg16/ready"),
         ("POST", "/v2/models/vgg16/infer"),
         ("POST", "/models/vgg16"),
+        ("GET", "/v1/models/vgg16"),
+        ("POST", "/v1/models/vgg16:predict"),
     ]:
         assert (
             sentence(client.open(address, method=method), 404)
             == "There is no model of this name here; this site's model is toy."
         )
     assert "its version is 1" in sentence(client.get("/v2/models/toy/versions/2"), 404)
+    assert "its version is 1" in sentence(client.post("/v1/models/toy/versions/2:predict"), 404)
 
 
 def test_a_busy_site_refuses_before_it_reads(client):
     client.application.extensions["engine"].close()
-    for address in (INFER, "/models/toy"):
+    for address in (INFER, PREDICT, "/models/toy"):
         response = client.post(address, data=b"no request at all")
         assert "try again" in sentence(response, 503)
         assert response.headers["Retry-After"] == "2"
@@ -259,21 +265,50 @@ def test_a_busy_site_refuses_before_it_reads(client):
     assert client.get("/v2/health/live").json == {"live": True}
 
 
-@pytest.mark.parametrize("address", ["/v2/", "/v2/models", "/v2/models/toy/config", "/v2/x", "/models/", "/models/a/b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/v2/", "/v2/models", "/v2/models/toy/config", "/v2/x", "/models/", "/models/a/b"),
+        *("/v1", "/v1/models/toy:classify"),
+    ],
+)
 def test_below_these_addresses_nothing_is_told_in_json(client, address):
     assert "/openapi.json" in sentence(client.get(address), 404)
 
 
 def test_other_methods_are_told_which_there_are(client):
-    response = client.get(INFER)
-    assert "that kind of request" in sentence(response, 405)
-    assert "POST" in response.headers["Allow"]
+    for address in (INFER, PREDICT):
+        response = client.get(address)
+        assert "that kind of request" in sentence(response, 405)
+        assert response.allow == {"POST", "OPTIONS"}
 
 
 def test_other_addresses_are_still_the_pages(client):
     for address in ("/v2x", "/model", "/modelsx/toy"):
         response = client.get(address)
         assert (response.status_code, response.mimetype) == (404, "text/html")
+
+
+@pytest.mark.parametrize("address", ["/predict", "/api/v3/models", "/v2x", "/examples/clock.jpg"])
+@pytest.mark.parametrize(
+    ("headers", "type"),
+    [
+        ({}, "application/problem+json"),
+        ({"Accept": "*/*"}, "application/problem+json"),
+        ({"Accept": "application/json"}, "application/problem+json"),
+        ({"Accept": "text/html,*/*;q=0.8"}, "text/html"),
+    ],
+)
+def test_an_address_that_does_not_exist_asked_with_json_answers_in_json(client, address, headers, type):
+    response = client.post(address, json={"instances": []}, headers=headers)
+    assert response.status_code == (405 if address == "/examples/clock.jpg" else 404)
+    assert response.mimetype == type
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/v2x"])
+def test_an_unknown_address_that_is_asked_for_json_answers_in_json(client, path):
+    response = client.get(path, headers={"Accept": "application/json"})
+    assert (response.status_code, response.json["status"]) == (404, 404)
 
 
 def test_strangers_are_refused_in_the_dialect(make_client):
@@ -309,10 +344,129 @@ def test_a_task_that_is_wrong_is_told_what_is_wrong(client, document, told):
     assert told in sentence(client.post("/models/toy", json=document), 400)
 
 
+def predict(client, **document):
+    return client.post(PREDICT, json=document)
+
+
+def b64(*colours: str) -> list[dict]:
+    return [{"b64": in_base64(picture(colour))} for colour in colours]
+
+
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_tensorflow_serving_s_clients_find_the_model_available(client, version):
+    (found,) = client.get(f"/v1/models/toy{version}").json["model_version_status"]
+    assert found == {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+
+
+def test_predictions_are_the_probabilities_of_all_classes_in_the_order_of_the_model(make_client):
+    response = predict(make_client(top=1), instances=b64(*COLOURS))
+    assert list(response.json) == ["predictions"]
+    assert np.array(response.json["predictions"]) == pytest.approx((np.eye(3) * 255 + 1) / 258)
+
+
+@pytest.mark.parametrize(
+    ("document", "member"),
+    [
+        ({"instances": b64("lime")}, "predictions"),
+        ({"instances": [{"image_bytes": image} for image in b64("lime")]}, "predictions"),
+        ({"signature_name": "serving_default", "instances": b64("lime")}, "predictions"),
+        ({"inputs": b64("lime")}, "outputs"),
+        ({"inputs": {"image_bytes": b64("lime")}}, "outputs"),
+    ],
+)
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_a_tensorflow_serving_request_has_rows_or_columns_and_may_name_its_input(client, document, member, version):
+    # without a Content-Type of JSON, as curl -d and requests.post(data=...) send it
+    response = client.post(f"/v1/models/toy{version}:predict", data=json.dumps(document))
+    assert np.argmax(response.json[member][0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "told"),
+    [
+        ({}, 400, 'either "instances" or "inputs"'),
+        ({"instances": b64("lime"), "inputs": b64("lime")}, 400, 'either "instances" or "inputs"'),
+        ({"instances": []}, 400, "no image"),
+        ({"instances": {"b64": ""}}, 400, '"instances" must be a list, not an object.'),
+        ({"instances": ["QUJD"]}, 400, 'an object such as {"b64": "..."}'),
+        ({"instances": [[[0, 0, 0]]]}, 400, 'an object such as {"b64": "..."}'),
+        ({"instances": [{"b64": 7}]}, 400, 'an object such as {"b64": "..."}'),
+        ({"instances": [{"a": b64("lime")[0], "b": 1}]}, 400, 'an object such as {"b64": "..."}'),
+        ({"instances": [{"b64": "*"}]}, 400, 'is "*".'),
+        ({"instances": [*b64("lime"), {"b64": "QUJD"}]}, 415, "Image 2 of 2: This file is not an image"),
+        ({"instances": b64("lime") * 17}, 413, "may hold 16 photos"),
+        ({"instances": [[[0] * 224] * 224]}, 413, "too many values"),
+    ],
+)
+def test_a_tensorflow_serving_request_that_is_wrong_is_told_what_is_wrong(client, document, status, told):
+    assert told in sentence(predict(client, **document), status)
+
+
+def percent_encoded(text: str) -> str:
+    return text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+
+
+SPELLINGS = {
+    "wrapped": lambda text: base64.encodebytes(base64.b64decode(text)).decode(),
+    "wrapped for Windows": lambda text: "\r\n".join(wrap(text, 64)) + "\r\n",
+    "wrapped and indented": lambda text: "\n    ".join(wrap(text, 76)),
+    "wrapped, its line breaks turned into blanks": lambda text: " ".join(wrap(text, 76)),
+    "wrapped at an odd width": lambda text: "\n".join(wrap(text, 33)),
+    "without padding": lambda text: text.rstrip("="),
+    "the alphabet of URLs": lambda text: text.replace("+", "-").replace("/", "_"),
+    "the alphabet of URLs without padding": lambda text: text.replace("+", "-").replace("/", "_").rstrip("="),
+    "a data URL": lambda text: f"data:image/png;base64,{text}",
+    "a data URL in capitals": lambda text: f"DATA:IMAGE/PNG;BASE64,{text}",
+    "a data URL without a type": lambda text: f"data:;base64,{text}",
+    "a data URL with parameters": lambda text: f"data:image/png;name=a.png;base64,{text}",
+    "a data URL, percent-encoded": lambda text: f"data:image/png;base64,{percent_encoded(text)}",
+    "a wrapped data URL": lambda text: "data:image/png;base64,\n" + "\n".join(wrap(text, 76)),
+}
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_base64_is_read_in_every_usual_spelling(spell):
+    image = bytes(range(256)) + b"\xfb\xef\xff"
+    spelt = spell(in_base64(image + b"!"))  # ends in ==, and has both + and /
+    assert from_base64(spelt) == image + b"!"
+    assert from_base64(spell(in_base64(image))) == image
+
+
+def test_all_interfaces_read_wrapped_base64_even_pasted_into_the_json(client):
+    wrapped = base64.encodebytes(picture("lime")).decode()
+    assert outputs(infer(client, tensor(data=[wrapped], shape=[1])))["labels"][0] == "Egyptian_cat"
+    pasted = f'{{"inputs": "{wrapped}"}}'  # with line breaks where JSON has none
+    response = client.post("/models/toy", data=pasted, content_type="application/json")
+    assert response.json[0]["label"] == "Egyptian_cat"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("QUJD*EVG", 'its character 5, not counting line breaks, is "*".'),
+        ("QUJD\r\nQUJD\r\nQ?==", 'its character 10, not counting line breaks, is "?".'),
+        ("ä", 'is "ä".'),
+        ("b'QUJD'", 'its character 2, not counting line breaks, is "\'".'),
+        ("QUJD\x00", "is U+0000."),
+        ("QUJD\ud83d", "is U+D83D."),
+        ("QUI=QUI=", 'its character 4, not counting line breaks, is "="'),
+        ("QU D QUJD", 'its character 3, not counting line breaks, is a space, which may have been a "+".'),
+        ("data:image/png;base64,QU:D", 'its character 3, not counting line breaks, is ":".'),
+        ("data:image/png;base64", 'is ":".'),
+        ("data:image/png,%89PNG", 'as "data:image/jpeg;base64,..." does.'),
+        ("QUJDR", "has lost its end"),
+    ],
+)
+def test_what_is_in_the_way_of_base64_is_named(text, told):
+    with pytest.raises(Misunderstood, match=re.escape(told)):
+        from_base64(text)
+
+
 def test_nothing_is_kept(make_client, tmp_path):
     client = make_client(uploads=tmp_path / "none")
     assert infer(client, RED).status_code == 200
     assert client.post("/models/toy", data=picture()).status_code == 200
+    assert predict(client, instances=[{"b64": in_base64(picture())}]).status_code == 200
     assert not (tmp_path / "none").exists()
 
 
@@ -336,6 +490,7 @@ def test_no_json_at_all_is_our_fault(client, members, of_input):
     document = asking(RED | of_input) | members
     assert client.post(INFER, data=json.dumps(document)).status_code < 500
     assert client.post("/models/toy", json={"inputs": "", **members, **of_input}).status_code < 500
+    assert client.post(PREDICT, json={"instances": [of_input], **members}).status_code < 500
 
 
 @FUZZ

@@ -128,6 +128,36 @@ def test_other_host_names_are_not(make_client, accept):
     assert "evil" not in response.text
 
 
+def test_no_answer_repeats_a_host_that_nobody_vouches_for(make_client):
+    client = make_client(proxies=1)
+    forged = {"Host": "evil.example.com", "X-Forwarded-Host": "evil.example.com"}
+    rules = [rule.rule for rule in client.application.url_map.iter_rules()]
+    addresses = [*rules, "/v2//models/toy", "/nowhere"]
+    responses = [client.open(url, method=method, headers=forged) for url in addresses for method in ("GET", "POST")]
+    responses.append(client.post("/", data={"example": "clock.jpg"}, headers=forged))
+    for response in responses:
+        assert "evil" not in f"{response.headers}{response.text}", response.request.path
+    assert "https://site.example</span>/results/" in responses[-1].text
+
+
+@pytest.mark.parametrize(
+    ("sent", "location"),
+    [("/v2//health/live?x=1", "/v2/health/live?x=1"), ("", "/")],
+)
+def test_redirects_stay_on_the_site_and_name_no_host(make_client, sent, location):
+    path, _, query = sent.partition("?")
+    environ = {"PATH_INFO": path, "QUERY_STRING": query}
+    response = make_client().get("/", environ_overrides=environ, headers={"Host": "evil.example.com"})
+    assert (response.status_code, response.headers["Location"]) == (308, location)
+    assert "evil" not in response.text
+
+
+def test_the_line_for_curl_names_a_host_that_is_known(make_client):
+    client = make_client(trusted_hosts=("photos.example.org",), proxies=1)
+    page = client.post("/", data={"example": "clock.jpg"}, headers=BEHIND).text
+    assert "https://photos.example.org</span>/results/" in page
+
+
 def test_links_are_those_of_the_outside(make_client):
     headers = BEHIND | {"X-Forwarded-Prefix": "/vision", "Accept": "application/json"}
     response = make_client(proxies=1).post("/", data={"example": "clock.jpg"}, headers=headers)

@@ -69,7 +69,7 @@ def text(response) -> str:
 
 
 def test_the_page_and_json_say_its_labels(site):
-    assert "The image you uploaded is a red (" in text(post(site, picture("red")))
+    assert "This looks like: red (" in text(post(site, picture("red")))
     assert "colours</strong> on" in text(site.get("/"))
     document = post(site, picture("blue"), json=True).json
     assert document["model"] == "colours"
@@ -132,7 +132,7 @@ def test_evaluate_counts_what_the_site_would_say(site, own, tmp_path):
 def test_under_its_threshold_it_is_not_sure(site):
     response = post(site, UNSURE)
     assert NOT_SURE in text(response)
-    assert "The image you uploaded is a" not in text(response)
+    assert "This looks like" not in text(response)
     assert "The closest match is red, with" in text(response)
     assert "at least 60.00% to name a photo" in text(response)
     (result,) = post(site, UNSURE, json=True).json["results"]
@@ -156,7 +156,7 @@ def test_a_kept_result_stays_as_sure_as_it_was(site, make_site):
 
 def test_a_threshold_of_0_switches_it_off(make_site):
     client = make_site(threshold=0.0)
-    assert "The image you uploaded is a red (" in text(post(client, UNSURE))
+    assert "This looks like: red (" in text(post(client, UNSURE))
     assert "sure" not in post(client, UNSURE, json=True).json["results"][0]
 
 
@@ -199,7 +199,7 @@ def test_examples_are_on_the_page_and_answered(site):
         answer = site.post("/", data={"example": name}, headers={"Accept": "application/json"}).json["results"][0]
         assert answer["predictions"][0]["label"] == label
         assert answer["filename"] == name
-        assert f"The image you uploaded is a {label} (" in text(site.post("/", data={"example": name}))
+        assert f"This looks like: {label} (" in text(site.post("/", data={"example": name}))
     assert "notes.txt" not in page
 
 
