@@ -5,11 +5,10 @@ import io
 import sys
 import threading
 from contextlib import ExitStack, closing
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from serving import free_port
+from support.pictures import installed
 from support.sites import post
 from support.waiting import wait_until
 from support.weights_server import weights_server
@@ -17,7 +16,7 @@ from support.weights_server import weights_server
 pytestmark = pytest.mark.tensorflow
 
 SOON = 120  # seconds; only a broken site ever takes so long
-CAT = Path(str(files("skimage"))) / "data" / "chelsea.png"
+CAT = installed("skimage") / "data" / "chelsea.png"
 TABBY = 281
 
 

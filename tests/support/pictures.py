@@ -1,10 +1,20 @@
-"""Pictures drawn for tests."""
+"""Pictures drawn for tests, and where packages keep theirs."""
 
 import io
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+
+def installed(package: str) -> Path:
+    """Return the folder of an installed package, without importing it."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:

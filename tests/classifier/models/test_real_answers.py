@@ -1,19 +1,17 @@
 """EfficientNet-Lite with its real weights names what is on real photos, which scikit-image and scikit-learn bring."""
 
-from importlib.resources import files
-from pathlib import Path
-
 import numpy as np
 import pytest
 from support.loading import load
 from support.needs import SHARED, needs_shared
+from support.pictures import installed
 
 from classifier.serving.engine import LocalEngine
 
 pytestmark = pytest.mark.tensorflow
 
-SKIMAGE = Path(str(files("skimage"))) / "data"
-SKLEARN = Path(str(files("sklearn"))) / "datasets" / "images"
+SKIMAGE = installed("skimage") / "data"
+SKLEARN = installed("sklearn") / "datasets" / "images"
 # The scores of Lite2, computed with its authors' preprocessing.
 PHOTOS = {
     SKIMAGE / "chelsea.png": ("Egyptian_cat", 0.56),
