@@ -4,12 +4,17 @@
 as a child process.
 """
 
+# ruff: noqa: E402
 import argparse
 import time
 from typing import get_args
 
-import keras
 import numpy as np
+
+from classifier.models.quick_start import import_keras
+
+import_keras()  # before any other import of Keras, as it takes half the time
+import keras
 
 from classifier import installed
 from classifier.models import backend

@@ -21,6 +21,8 @@ ON_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
 LIMIT_S = 300
 ANSWER = """
 import sys
+from classifier.models.quick_start import import_keras
+import_keras()
 import keras
 import numpy as np
 from classifier.errors import NotExplainable
