@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from classifier.dataset.duplicates import Group, difference_hash, grouped, linked, without_duplicates
-from classifier.dataset.reading import Dataset, Photo, find
-from classifier.dataset.split import PARTS
+from classifier.dataset.layout import Photo, case_variants, find
+from classifier.dataset.options import DEFAULTS, PARTS, DataOptions
+from classifier.dataset.reading import Dataset
 from classifier.errors import ClassifierError
 from classifier.photos import decode
-from classifier.photos.files import in_threads, read
+from classifier.photos.files import Rejected, in_threads, read
 from classifier.text import printable, quantity
 
 SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
@@ -58,17 +59,20 @@ class DatasetCheck:
     same: list[Group]
     similar: list[Group]
     usable: list[Photo]  # the photos that training would keep
+    passed_over: list[Rejected]  # files and folders that were not read
 
 
-def inspect(folder: Path) -> DatasetCheck:
+def inspect(folder: Path, options: DataOptions = DEFAULTS) -> DatasetCheck:
     """Read every file once, as training would. Raises DataError if `folder` has fewer than two classes."""
-    classes, photos = find(folder)
+    layout = find(folder, options)
+    classes, photos = layout.classes, layout.photos
     checks = in_threads(check_file, photos, "Checking photos")
     readable = [check for check in checks if not check.error]
     unreadable = [check for check in checks if check.error]
     same, similar = copies(readable)
     usable = usable_photos(folder, classes, readable)
-    return DatasetCheck(folder, classes, photos, given_parts(photos), readable, unreadable, same, similar, usable)
+    parts = given_parts(photos)
+    return DatasetCheck(folder, classes, photos, parts, readable, unreadable, same, similar, usable, layout.passed_over)
 
 
 def check_file(photo: Photo) -> FileCheck:
@@ -120,7 +124,10 @@ def warnings(found: DatasetCheck) -> list[str]:
     unreadable = [f"{shown(check.photo, folder)}: {check.error}" for check in found.unreadable]
     others = [check for check in found.readable if extensions.get(check.photo.path.suffix.lower()) != check.format]
     mislabelled = [f"{shown(check.photo, folder)}: {check.format}" for check in others]
+    passed_over = [f"{printable(str(path.relative_to(folder)))}: {reason}" for path, reason in found.passed_over]
     return [
+        *finding("Passed over without reading it", "item", passed_over),
+        *finding("Classes whose names differ in upper and lower case only", "group", case_variants(found.classes)),
         *finding("Training leaves out files that cannot be read", "file", unreadable),
         *finding("The content does not match the file extension, which does no harm", "file", mislabelled),
         *about_copies(folder, "The same file, which training uses at most once, is", found.same),

@@ -6,8 +6,10 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 from PIL import Image
 
-from classifier.dataset.reading import Dataset, Photo, Rejected
-from classifier.dataset.split import PARTS
+from classifier.dataset.layout import Photo
+from classifier.dataset.options import PARTS
+from classifier.dataset.reading import Dataset
+from classifier.photos.files import Rejected
 
 STEP = 2.0  # grey levels; a smaller difference between neighbours is noise, or a JPEG artefact on a plain background
 PLAIN = 24  # bits; pictures on a plain background have as many in common with each other

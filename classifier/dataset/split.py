@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from classifier.dataset.options import PARTS
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
 
 Parts = dict[str, np.ndarray]  # the indices of the photos of each part
 
-PARTS = ("train", "validation", "test")
 PURPOSES = {"train": "to train on", "validation": "for validation", "test": "for the test"}
 
 

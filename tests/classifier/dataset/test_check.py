@@ -15,7 +15,8 @@ from classifier.dataset import duplicates
 from classifier.dataset.check import as_text, inspect, problems, warnings
 from classifier.dataset.contact_sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
 from classifier.dataset.duplicates import without_duplicates
-from classifier.dataset.reading import Photo, find, read
+from classifier.dataset.layout import Photo, find
+from classifier.dataset.reading import read
 from classifier.dataset.split import split
 from classifier.errors import DataError
 
@@ -82,7 +83,7 @@ def test_what_cannot_be_read_is_told_with_the_reason(folder):
     assert "cats/empty.jpg: This file is empty" in text
     assert "cats/text.txt: This file is not an image" in text
     assert "dogs/broken.jpg: This image is damaged" in text
-    assert "dogs/gone.jpg: This is not a file" in text
+    assert "dogs/gone.jpg: This is a link that leads nowhere." in text
     assert len(found.readable) == 24
 
 
@@ -177,7 +178,7 @@ def test_an_altered_copy_is_found(folder, copy):
 @needs_shared
 @pytest.mark.parametrize("copy", COPIES)
 def test_an_altered_copy_of_a_real_photo_is_found_and_no_other(copy):
-    photos = [photo for label in range(5) for photo in find(SHARED / "flowers")[1] if photo.label == label][::5]
+    photos = [photo for label in range(5) for photo in find(SHARED / "flowers").photos if photo.label == label][::5]
     originals = [Image.open(photo.path).convert("RGB") for photo in photos]
     looks = [*originals, *(Image.open(io.BytesIO(copy(image))).convert("RGB") for image in originals)]
     hashes = np.frombuffer(b"".join(map(duplicates.difference_hash, looks)), np.uint64).reshape(-1, 4)
@@ -392,7 +393,7 @@ def test_nothing_in_the_folder_is_changed(folder):
     (folder / "dogs" / "empty.jpg").touch()
     before = listing(folder)
     as_text(inspect(folder))
-    contact_sheet(*find(folder))
+    sheet_of(folder)
     assert listing(folder) == before
 
 
@@ -403,9 +404,14 @@ def test_real_photos_have_no_problem():
     assert len(found.readable) == 300
 
 
+def sheet_of(folder, **options):
+    found = find(folder)
+    return contact_sheet(found.classes, found.photos, **options)
+
+
 def test_a_sheet_has_a_row_per_class_and_a_square_per_photo(folder):
     fill(folder / "newts", 300, 3)
-    sheet = contact_sheet(*find(folder), per_class=5)
+    sheet = sheet_of(folder, per_class=5)
     assert sheet.size == (TITLE + 5 * ROW + GAP, 3 * ROW + GAP)
     assert squares(sheet) == [5, 5, 3]
 
@@ -418,18 +424,18 @@ def squares(sheet):
 
 
 def test_a_sheet_names_its_classes(folder):
-    titles = np.asarray(contact_sheet(*find(folder)).convert("L"))[:, :TITLE]
+    titles = np.asarray(sheet_of(folder).convert("L"))[:, :TITLE]
     assert all((titles[top : top + SIDE] < 100).any() for top in (GAP, GAP + ROW))
 
 
 def test_a_sheet_passes_over_what_cannot_be_read(folder):
     for path in sorted((folder / "cats").iterdir())[:9]:
         path.write_bytes(b"broken")
-    assert squares(contact_sheet(*find(folder), per_class=4)) == [3, 4]
+    assert squares(sheet_of(folder, per_class=4)) == [3, 4]
 
 
 def test_a_sheet_is_the_same_with_the_same_seed_only(folder):
-    first, again, other = (contact_sheet(*find(folder), per_class=4, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (sheet_of(folder, per_class=4, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 

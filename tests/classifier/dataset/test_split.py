@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.dataset.reading import Dataset, Photo
-from classifier.dataset.split import PARTS, split
+from classifier.dataset.layout import Photo
+from classifier.dataset.options import PARTS
+from classifier.dataset.reading import Dataset
+from classifier.dataset.split import split
 from classifier.errors import DataError
 
 CLASSES = ["daisy", "rose", "tulip"]
