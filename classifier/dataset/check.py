@@ -15,7 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from classifier.dataset.duplicates import Group, difference_hash, grouped, linked, without_duplicates
+from classifier.dataset.duplicates import Group, grouped, without_duplicates
+from classifier.dataset.hashes import difference_hash, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, PARTS, DataOptions
 from classifier.dataset.reading import Dataset
@@ -58,7 +59,7 @@ class DatasetCheck:
     unreadable: list[FileCheck]
     same: list[Group]
     similar: list[Group]
-    usable: list[Photo]  # the photos that training would keep
+    usable: Dataset  # the photos that training would keep, without pixels
     passed_over: list[Rejected]  # files and folders that were not read
 
 
@@ -93,27 +94,37 @@ def given_parts(photos: Sequence[Photo]) -> list[str]:
 def copies(readable: Sequence[FileCheck]) -> tuple[list[Group], list[Group]]:
     """Return the groups of exact copies, and the groups of near copies that are not exact ones."""
     photos = [check.photo for check in readable]
-    hashes = np.frombuffer(b"".join(check.hash for check in readable), np.uint64).reshape(-1, 4)
+    groups = near_copies(hashes_of(readable), [photo.path for photo in photos]).tolist()
     same = grouped(photos, [check.digest for check in readable])
-    return same, [group for group in grouped(photos, linked(hashes).tolist()) if group not in set(same)]
+    return same, [group for group in grouped(photos, groups) if group not in set(same)]
 
 
-def usable_photos(folder: Path, classes: list[str], readable: Sequence[FileCheck]) -> list[Photo]:
+def hashes_of(readable: Sequence[FileCheck]) -> np.ndarray:
+    return np.frombuffer(b"".join(check.hash for check in readable), np.uint64).reshape(-1, 4)
+
+
+def usable_photos(folder: Path, classes: list[str], readable: Sequence[FileCheck]) -> Dataset:
     photos, digests = [check.photo for check in readable], [check.digest for check in readable]
     no_pixels = np.empty((0, *SIZE, 3), np.uint8)
-    return without_duplicates(Dataset(folder, classes, photos, digests, [], np.arange(len(photos)), no_pixels)).photos
+    rows = np.arange(len(photos))
+    return without_duplicates(Dataset(folder, classes, photos, digests, [], rows, no_pixels, hashes_of(readable)))
 
 
 def problems(found: DatasetCheck) -> list[str]:
     """Return a sentence for every reason why training would fail; none if it would not."""
-    counts = Counter((photo.label, photo.part or "train") for photo in found.usable)
+    groups = near_copies(found.usable.hashes, [photo.path for photo in found.usable.photos]).tolist()
+    photos = zip(found.usable.photos, groups, strict=True)
+    drawn = {(photo.label, photo.part or "train", group) for photo, group in photos}
+    counts = Counter((label, part) for label, part, _ in drawn)
     parts = found.parts or ["train"]
     needed = dict.fromkeys(parts, 1) | {"train": 4 - len(parts)}  # missing parts are drawn from train
     sentences = []
     for part, least in needed.items():
         sizes = ((printable(name), counts[label, part]) for label, name in enumerate(found.classes))
         if few := [f"{name} ({size})" for name, size in sizes if size < least]:
-            where = f"in {part}" if found.parts else "to divide into train, validation and test"
+            where = (
+                f"in {part}" if found.parts else "to divide into train, validation and test, near copies counted once"
+            )
             sentences.append(f"Every class needs {least} or more usable photos {where}; too few: {shorten(few)}.")
     return sentences
 
@@ -132,6 +143,7 @@ def warnings(found: DatasetCheck) -> list[str]:
         *finding("The content does not match the file extension, which does no harm", "file", mislabelled),
         *about_copies(folder, "The same file, which training uses at most once, is", found.same),
         *about_copies(folder, "Nearly the same photo is", found.similar),
+        *about_split(found),
         *about_sizes(found.classes, Counter(check.photo.label for check in found.readable)),
     ]
 
@@ -143,6 +155,18 @@ def about_copies(folder: Path, statement: str, groups: Iterable[Group]) -> list[
         examples[crosses].append(shorten([shown(photo, folder) for photo in group], MEMBERS, " = "))
     findings = (finding(f"{statement} {scope}", "photo", examples[key]) for key, scope in SCOPES.items())
     return [text for texts in findings for text in texts]
+
+
+def about_split(found: DatasetCheck) -> list[str]:
+    """Say what near copies would do to a split that is drawn photo by photo."""
+    groups = [group for group in found.similar if len({photo.part for photo in group}) == 1]
+    if not groups or len(found.parts) == len(PARTS):
+        return []
+    photos = quantity(sum(map(len, groups)), "photo")
+    return [
+        f"{photos} are near copies of another: on both sides of the split, they would make the test easier than it "
+        "should be, so training keeps near copies in one part."
+    ]
 
 
 def about_sizes(classes: Sequence[str], counts: Counter[int]) -> list[str]:

@@ -11,11 +11,11 @@ WORDS = {
     UNLABELLED: "unlabelled unlabeled pred predict prediction predictions inference submission",
 }
 # These add nothing to the name of a part, as in "train_images", "trainset" or "test data".
-FILLERS = frozenset(
-    ["set", "sets", "data", "dataset", "datasets", "image", "images", "img", "imgs", "photo", "photos", "picture"]
-    + ["pictures", "pic", "pics", "folder", "dir", "split", "part", "files", "samples", "examples", "labeled"]
-    + ["labelled", "raw", "original"]
-)
+FILLERS = {
+    "set", "sets", "data", "dataset", "datasets", "image", "images", "img", "imgs", "photo", "photos", "picture",
+    "pictures", "pic", "pics", "folder", "dir", "split", "part", "files", "samples", "examples", "labeled", "labelled",
+    "raw", "original",
+}  # fmt: skip
 PART_OF = {word: part for part, words in WORDS.items() for word in words.split()}
 COMPOUNDS = {
     text: part for word, part in PART_OF.items() for filler in FILLERS for text in (word + filler, filler + word)

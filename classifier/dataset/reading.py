@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from classifier import contract
+from classifier.dataset.hashes import difference_hash
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
@@ -31,6 +32,7 @@ class Dataset:
     rejected: list[Rejected]
     rows: np.ndarray  # (n,) the place of each photo in `pixels`
     pixels: np.ndarray  # uint8 (rows, height, width, 3), memory-mapped
+    hashes: np.ndarray  # uint64 (n, 4), the difference hash of each photo
     passed_over: list[Rejected] = field(default_factory=list)  # files and folders that were not read
 
     @property
@@ -59,6 +61,7 @@ class Dataset:
             digests=[self.digests[i] for i in kept],
             rejected=[*self.rejected, *rejected],
             rows=self.rows[kept],
+            hashes=self.hashes[kept],
         )
 
 
@@ -82,18 +85,21 @@ def read(
     with TemporaryFile() as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=shape)
 
-    def read_one(row: int) -> str | Rejected:
+    def read_one(row: int) -> tuple[str, bytes] | Rejected:
         path = photos[row].path
         try:
             data = files.read(path)
-            pixels[row] = fit.to_pixels(decode.read(data, size, resize), size, resize)
+            image = decode.read(data, size, resize)
+            pixels[row] = fit.to_pixels(image, size, resize)
         except ClassifierError as error:
             return Rejected(path, str(error))
-        return hashlib.sha256(data).hexdigest()
+        return hashlib.sha256(data).hexdigest(), difference_hash(image)
 
     outcomes = files.in_threads(read_one, range(len(photos)), "Reading photos")
-    rows = [row for row, outcome in enumerate(outcomes) if isinstance(outcome, str)]
-    digests = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    rows = [row for row, outcome in enumerate(outcomes) if not isinstance(outcome, Rejected)]
+    looks = [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
+    digests = [digest for digest, _ in looks]
+    hashes = np.frombuffer(b"".join(hash for _, hash in looks), np.uint64).reshape(-1, 4)
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     kept = [photos[row] for row in rows]
-    return Dataset(folder, classes, kept, digests, rejected, np.array(rows, int), pixels, layout.passed_over)
+    return Dataset(folder, classes, kept, digests, rejected, np.array(rows, int), pixels, hashes, layout.passed_over)

@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 200 * 10**6  # a larger file is a video, for example, and not a photo
 NOT_PHOTOS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini")  # left behind by file managers
 # Made by NAS systems and operating systems: thumbnails and other copies of the photos beside them, and bins.
-SYSTEM_FOLDERS = frozenset(
-    ["@eadir", "@recycle", "@recently-snapshot", "@__thumb", ".@__thumb", "#recycle", "#snapshot", "$recycle.bin"]
-    + ["recycler", "recycled", "lost+found", ".thumbnails", ".trashes", "__macosx", ".appledouble"]
-    + ["system volume information", "network trash folder", "temporary items"]
-)
+SYSTEM_FOLDERS = {
+    "@eadir", "@recycle", "@recently-snapshot", "@__thumb", ".@__thumb", "#recycle", "#snapshot", "$recycle.bin",
+    "recycler", "recycled", "lost+found", ".thumbnails", ".trashes", "__macosx", ".appledouble",
+    "system volume information", "network trash folder", "temporary items",
+}  # fmt: skip
 DEAD_LINK = "a link that leads nowhere"
 
 Item = TypeVar("Item")

@@ -11,7 +11,7 @@ from PIL import Image
 from support.needs import SHARED, needs_shared
 from support.pictures import encoded, picture
 
-from classifier.dataset import duplicates
+from classifier.dataset import hashes as hashing
 from classifier.dataset.check import as_text, inspect, problems, warnings
 from classifier.dataset.contact_sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
 from classifier.dataset.duplicates import without_duplicates
@@ -61,7 +61,7 @@ def the_sentence(folder, words):
 
 def test_a_good_folder_gives_no_cause_for_complaint(folder):
     found = inspect(folder)
-    assert (len(found.readable), len(found.usable)) == (24, 24)
+    assert (len(found.readable), len(found.usable.photos)) == (24, 24)
     assert problems(found) == warnings(found) == []
     assert "No problems found." in as_text(found)
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_told_with_the_reason(folder):
 def test_a_name_that_promises_another_format_is_told_but_used(folder, name, format, told):
     (folder / "cats" / name).write_bytes(encoded(scene(1), format))
     found = inspect(folder)
-    assert len(found.usable) == 25
+    assert len(found.usable.photos) == 25
     assert any(f"cats/{name}: {format}" in text for text in warnings(found)) == told
 
 
@@ -121,13 +121,13 @@ def test_a_copy_in_the_same_class_is_found_and_used_once(folder):
     (folder / "cats" / "copy.jpg").write_bytes((folder / "cats" / "100.jpg").read_bytes())
     found = inspect(folder)
     assert [names(group) for group in found.same] == [{"100.jpg", "copy.jpg"}]
-    assert (found.similar, len(found.usable)) == ([], 24)
+    assert (found.similar, len(found.usable.photos)) == ([], 24)
     assert "cats/100.jpg = cats/copy.jpg" in the_sentence(folder, "more than once in a class: 1 photo.")
 
 
 def test_a_copy_in_another_class_is_found_and_not_used(folder):
     (folder / "dogs" / "copy.jpg").write_bytes((folder / "cats" / "100.jpg").read_bytes())
-    assert len(inspect(folder).usable) == 23
+    assert len(inspect(folder).usable.photos) == 23
     assert "cats/100.jpg = dogs/copy.jpg" in the_sentence(folder, "The same file, which training uses at most once")
     assert "two or more classes, " in the_sentence(folder, "The same file")
 
@@ -136,7 +136,7 @@ def test_a_copy_in_another_part_is_found(divided):
     (divided / "test" / "cats" / "copy.jpg").write_bytes((divided / "train" / "cats" / "100.jpg").read_bytes())
     text = the_sentence(divided, "in two or more parts, so that the test is easier than it should be: 1 photo.")
     assert "test/cats/copy.jpg = train/cats/100.jpg" in text
-    kept = {str(photo.path.relative_to(divided)) for photo in inspect(divided).usable}
+    kept = {str(photo.path.relative_to(divided)) for photo in inspect(divided).usable.photos}
     assert kept & {"train/cats/100.jpg", "test/cats/copy.jpg"} == {"test/cats/copy.jpg"}
 
 
@@ -181,8 +181,8 @@ def test_an_altered_copy_of_a_real_photo_is_found_and_no_other(copy):
     photos = [photo for label in range(5) for photo in find(SHARED / "flowers").photos if photo.label == label][::5]
     originals = [Image.open(photo.path).convert("RGB") for photo in photos]
     looks = [*originals, *(Image.open(io.BytesIO(copy(image))).convert("RGB") for image in originals)]
-    hashes = np.frombuffer(b"".join(map(duplicates.difference_hash, looks)), np.uint64).reshape(-1, 4)
-    groups = duplicates.linked(hashes)
+    hashes = np.frombuffer(b"".join(map(hashing.difference_hash, looks)), np.uint64).reshape(-1, 4)
+    groups = hashing.linked(hashes)
     assert len(set(groups[: len(photos)])) == len(photos)
     assert (groups[: len(photos)] == groups[len(photos) :]).mean() > 0.98
 
@@ -218,7 +218,7 @@ def test_linked_hashes_are_those_that_are_near_pair_by_pair():
     flips = rng.random((40, 256)) < rng.uniform(0, 0.1, (40, 1))
     bits = np.concatenate([bits, bits[:40] ^ flips, ~bits[:5]])
     hashes = np.packbits(bits, axis=1).view(np.uint64)
-    groups, pairs = duplicates.linked(hashes), near_by_hand(hashes)
+    groups, pairs = hashing.linked(hashes), near_by_hand(hashes)
     linked = {(i, j) for i, j in combinations(range(len(bits)), 2) if groups[i] == groups[j]}
     assert 10 < len(pairs) < 40
     assert linked == pairs  # each has one near copy at most, so nothing is linked by way of others
@@ -232,18 +232,18 @@ def test_what_is_near_by_way_of_another_is_linked_across_chunks():
     others = [rng.random(256) < 0.5 for _ in range(30)]
     order = rng.permutation(71)
     hashes = np.packbits(np.array([*chain, *others])[order], axis=1).view(np.uint64)
-    groups = duplicates.linked(hashes)[np.argsort(order)]
+    groups = hashing.linked(hashes)[np.argsort(order)]
     assert len(set(groups[:41])) == 1
     assert len(set(groups)) == 31
 
 
 def test_hashes_that_differ_in_every_bit_are_not_near():
     bits = np.random.default_rng(0).random((1, 256)) < 0.5
-    assert len(set(duplicates.linked(np.packbits(np.concatenate([bits, ~bits]), axis=1).view(np.uint64)))) == 2
+    assert len(set(hashing.linked(np.packbits(np.concatenate([bits, ~bits]), axis=1).view(np.uint64)))) == 2
 
 
 def test_no_hashes_link_to_nothing():
-    assert len(duplicates.linked(np.zeros((0, 4), np.uint64))) == 0
+    assert len(hashing.linked(np.zeros((0, 4), np.uint64))) == 0
 
 
 def test_tiny_and_uneven_classes_are_told(folder):
