@@ -5,22 +5,23 @@ PORT ?= 3000
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo ,gpu)
 SERVE := $(BIN)/gunicorn -c gunicorn.conf.py -b $(HOST):$(PORT) wsgi:app
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo install test lint bench settings screenshots examples lighthouse audit constraints clean
+.PHONY: always help run demo install test lint bench settings screenshots examples lighthouse audit constraints clean
 
 help:  ## list what make can do
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=, STRICT=1: never the demo)
-	@$(if $(STRICT),,CLASSIFIER_FALLBACK=models/demo) $(SERVE)
+run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=, STRICT=1: only with its own weights)
+	@CLASSIFIER_FALLBACK=$(if $(STRICT),,$${CLASSIFIER_FALLBACK-efficientnet_lite2}) $(SERVE)
 
 demo: install models/demo/model.json  ## train a small classifier on drawn pictures, offline, and serve it
 	@CLASSIFIER_MODEL=models/demo CLASSIFIER_NOTICE="A demo, trained here on drawn pictures; it knows circles, squares, stars and triangles." $(SERVE)
 
-install: .venv/installed  ## make .venv with what the site needs
+install: .venv/installed  ## make .venv with what the site needs (BACKEND=tensorflow, jax or cpu: whatever the card)
+
+always:
 
 test: .venv/installed-dev  ## install what tests need and run them all, side by side
 	$(BIN)/python -m pytest --numprocesses 3 --durations 25
@@ -60,10 +61,10 @@ clean:  ## remove .venv and caches (kept uploads and models stay)
 	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 # A stamp is touched last, so an interrupted install is taken up again and a finished one costs nothing.
-.venv/installed: pyproject.toml constraints.txt
-	@echo "Installing into .venv (once; TensorFlow is large) ..."
+.venv/installed: pyproject.toml constraints.txt $(if $(BACKEND),always)
+	@echo "Installing into .venv (once; the back end is large) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(PIP) -e '.[train$(GPU)]'
+	@extra=$$($(BIN)/python scripts/choose_backend.py --wish '$(BACKEND)') && $(PIP) -e ".[train,$$extra]"
 	@touch $@
 
 # The peers live in an environment of their own, on top of the site's: they are no dependency of ours.
@@ -73,6 +74,8 @@ bench/.venv/installed: bench/peers/requirements.txt .venv/installed
 	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > $$(echo bench/.venv/lib/python*/site-packages)/site-of-ours.pth
 	@touch $@
 
+# The tests compare back ends, so they need TensorFlow even where the site runs on JAX.
 .venv/installed-dev: .venv/installed
 	@$(PIP) -e '.[dev]'
+	@$(BIN)/python -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("tensorflow"))' || $(PIP) -e '.[cpu]'
 	@touch $@

@@ -30,5 +30,5 @@ def create_app(engine: Engine, settings: Settings, uploads: KeptResults) -> Flas
     health.add_to(app)
     add_pages(app, engine, uploads, settings, on_feedback=metrics.count_feedback)
     app.register_blueprint(api.blueprint(engine, health, settings))
-    app.register_blueprint(openapi.blueprint(engine.model, settings))
+    app.register_blueprint(openapi.blueprint(engine, settings))
     return app

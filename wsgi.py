@@ -1,8 +1,7 @@
 """Settings -> engine -> app: what gunicorn (`wsgi:app`) and `flask --app wsgi run` load."""
 
+import logging
 import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,26 +11,52 @@ from app import create_app
 from classifier import logs
 from classifier.cluster.remote_engine import RemoteEngine
 from classifier.contract import Engine
-from classifier.errors import NotDownloaded, StartupError
+from classifier.errors import NotDownloaded
 from classifier.model_server.client import shared_model
 from classifier.models import load
+from classifier.models.downloads import NotCached, fetch, obtain, refuse
 from classifier.serving.engine import LocalEngine
+from classifier.serving.swapping import Succession, SwappingEngine, unavailable
 from classifier.storage.kept import KeptResults
 from web.ops.worker import MODEL_SERVERS, exits_if_it_cannot_start
-from web.settings import ROOT, Settings
+from web.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def build() -> Flask:
     """Return the whole site as the environment configures it, its model warm. Raises StartupError."""
     settings = Settings.from_environ(os.environ)
     uploads = KeptResults(settings.uploads, settings.keep_hours, settings.keep_mb)
-    try:
-        engine = engine_of(settings)
-    except NotDownloaded as error:
-        settings = with_fallback(settings, error)
-        engine = engine_of(settings)
+    engine = available_engine(settings)
     uploads.start_sweeping()
     return create_app(engine, settings, uploads)
+
+
+def available_engine(settings: Settings) -> Engine:
+    """Return the engine, or that of the fallback while the weights are downloaded or if they cannot be.
+
+    Raises StartupError; without a fallback, NotDownloaded.
+    """
+    try:
+        return engine_of(settings)
+    except NotCached as missing:
+        if not settings.fallback:
+            obtain(missing.file)
+            return engine_of(settings)
+        swapping = SwappingEngine(fallback_engine(settings))
+        Succession(swapping, missing.file.title).start(partial(fetch, missing.file), partial(engine_of, settings))
+        return swapping
+    except NotDownloaded as error:  # the replicas on Ray have tried
+        if not settings.fallback:
+            raise
+        log.warning(error)
+        fallback = fallback_engine(settings)
+        return SwappingEngine(fallback, unavailable(settings.model, fallback.model.name, "by the replicas"))
+
+
+def fallback_engine(settings: Settings) -> Engine:
+    return engine_of(settings.model_copy(update={"model": settings.fallback}))
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -46,28 +71,8 @@ def engine_of(settings: Settings) -> Engine:
         return RemoteEngine(ServeReplicas(loads, settings.limits, replicas=settings.replicas), settings.limits)
     if folder := os.environ.get(MODEL_SERVERS):
         model = shared_model(Path(folder), settings.model_options, settings.timeout_s)
-        return LocalEngine(model, settings.limits, model.is_lost)
-    return LocalEngine(load(settings.model_options), settings.limits)
-
-
-def with_fallback(settings: Settings, error: NotDownloaded) -> Settings:
-    """Return the settings with the fallback's model, which is trained on drawn pictures if it is missing.
-
-    Raises the error if no fallback is set, and StartupError if training it fails.
-    """
-    if not settings.fallback:
-        raise error
-    notice = (
-        f"The weights of {settings.model} could not be downloaded, so a small demo answers here; it knows circles, "
-        f"squares, stars and triangles. Once this machine has internet access, `make run` serves {settings.model}; "
-        "docs/models.md explains how to install the weights without it."
-    )
-    print(f"{error}\n{notice}", file=sys.stderr, flush=True)
-    if not settings.fallback.exists():
-        done = subprocess.run([sys.executable, "-m", "classifier", "demo", "-o", settings.fallback], cwd=ROOT)
-        if done.returncode:
-            raise StartupError(f"{error} The demo could not be trained either.")
-    return settings.model_copy(update={"model": str(settings.fallback), "notice": notice})
+        return LocalEngine(model, settings.limits, model.is_lost, model.close)
+    return LocalEngine(load(settings.model_options, fetch=refuse), settings.limits)
 
 
 logs.configure()

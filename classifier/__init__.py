@@ -9,6 +9,9 @@ Importing this package loads no TensorFlow.
 
 import os
 
+from classifier import installed
+
 # TensorFlow reads this when it is first imported, so it is set before any module here can do that.
 # Warnings and errors only, as far as TensorFlow allows: its start-up messages hide ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", installed.backend())  # Keras reads it when it is first imported

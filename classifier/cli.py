@@ -360,3 +360,16 @@ def demo(output: Path) -> int:
         data = Path(folder, "shapes")
         draw(data)
         return check_data(data) or train_on(data, output, Options(recipe="small", image_size=96, examples=8))
+
+
+@commands.command("doctor", short_help="report what this machine has, and whether the site would start")
+@options_of(ModelOptions)
+@click.option("--fallback", cls=Setting, default="", help="the site's model while weights cannot be downloaded")
+@click.option("--uploads", cls=Setting, default=UPLOADS, help="where the site keeps its results")
+def doctor(fallback: str, uploads: str, **values: Any) -> int:
+    """Print one screen about this machine, for a report. The exit code is 1 if the site would not start."""
+    from classifier.doctor.report import examine
+
+    report = examine(selected(ModelOptions, values), fallback, uploads)
+    print(report.as_text())
+    return FAILED if report.problem else 0

@@ -18,6 +18,7 @@ class Label(NamedTuple):
 
 
 Resize = Literal["crop", "stretch"]
+Note = Callable[[int, int], None]  # takes note of a download's progress: bytes so far, and bytes in all (0: unknown)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,14 @@ class Engine(Protocol):
     """An engine as the web needs it; `classifier.serving.engine.LocalEngine` is the local one."""
 
     @property
-    def model(self) -> ModelInfo: ...
+    def model(self) -> ModelInfo:
+        """The model that answers now. Another one may take over while the site runs."""
+
+    def fallback(self) -> str:
+        """Return why another model than the configured one answers, for people; "" if none does."""
+
+    def held(self) -> AbstractContextManager["Engine"]:
+        """Hold the engine that answers now, until the end of the context: one model for all of a request."""
 
     def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
         """Answer encoded photos, in order; the error of a photo that cannot be answered takes its place."""

@@ -5,7 +5,7 @@ The cause, for the log, is in `__cause__`. `web.problems` gives each class its H
     ClassifierError
     ├── StartupError        the site or a command cannot start as configured
     │   ├── Unproven        a graphics card that was not shown to compute the right numbers
-    │   └── NotDownloaded   weights are neither cached nor available from the internet
+    │   └── NotDownloaded   weights are neither cached nor available from the internet (models.downloads: NotCached)
     ├── DataError           a folder of photos that cannot be used for training or evaluation
     ├── Misunderstood       a request that is not understood
     ├── NoImage             no file, or an empty one

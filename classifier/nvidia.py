@@ -14,11 +14,11 @@ DEVICE_FILE = Path("/dev/nvidia0")  # there even where a container lacks nvidia-
 
 
 class Card(NamedTuple):
-    """A card: its name, compute capability ((9, 0) is an H100's) and driver version ((570, 86, 15))."""
+    """A card: its name, compute capability ("9.0" is an H100's) and driver version ("570.86.15")."""
 
     name: str
-    capability: tuple[int, ...]
-    driver: tuple[int, ...]
+    capability: str
+    driver: str
 
 
 def cards(query: tuple[str, ...] = QUERY) -> list[Card]:
@@ -32,14 +32,14 @@ def cards(query: tuple[str, ...] = QUERY) -> list[Card]:
 
 def parsed(line: str) -> Card | None:
     """Return the card of a line such as "NVIDIA H200, 9.0, 570.86.15"; None if the line describes none."""
-    name, *numbers = (part.strip() for part in line.rsplit(",", 2))
+    parts = [part.strip() for part in line.rsplit(",", 2)]
     try:
-        capability, driver = (tuple(int(number) for number in text.split(".")) for text in numbers)
-    except ValueError:
+        card = Card(*parts)
+        return card if numbers(card.capability) and numbers(card.driver) else None
+    except (TypeError, ValueError):
         return None
-    return Card(name, capability, driver)
 
 
-def version(numbers: tuple[int, ...]) -> str:
-    """Return "570.86.15" for (570, 86, 15)."""
-    return ".".join(map(str, numbers))
+def numbers(version: str) -> tuple[int, ...]:
+    """Return (570, 86, 15) for "570.86.15". Raises ValueError."""
+    return tuple(int(number) for number in version.split("."))

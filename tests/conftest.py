@@ -45,8 +45,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_collection_finish() -> None:
-    if "tensorflow" in sys.modules:
-        raise pytest.UsageError("Collecting the tests has imported TensorFlow; import it in a fixture or a test.")
+    slow = {"matplotlib", "sklearn", "tensorflow"} & sys.modules.keys()
+    if slow:
+        raise pytest.UsageError(f"Collecting the tests has imported {min(slow)}; import it in a fixture or a test.")
 
 
 @pytest.hookimpl(tryfirst=True)

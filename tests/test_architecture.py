@@ -16,7 +16,8 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 GROUND = {
-    f"classifier.{name}" for name in ("atomic", "contract", "errors", "logs", "nvidia", "options", "progress", "text")
+    f"classifier.{name}"
+    for name in ("atomic", "contract", "errors", "installed", "logs", "nvidia", "options", "progress", "text")
 }
 # Each package, and the packages that it may import besides itself and the ground.
 ARROWS = {
@@ -29,6 +30,7 @@ ARROWS = {
     "classifier.prediction": {"classifier.serving", "classifier.photos"},
     "classifier.cluster": {"classifier.prediction", "classifier.serving", "classifier.models", "classifier.photos"},
     "classifier.dataset": {"classifier.photos"},
+    "classifier.doctor": {"classifier.models"},
     "classifier.evaluation": {"classifier.dataset", "classifier.models", "classifier.photos"},
     "classifier.training": {"classifier.evaluation", "classifier.dataset", "classifier.models", "classifier.photos"},
     "web": set(),

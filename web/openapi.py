@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from classifier.contract import ModelInfo
+from classifier.contract import Engine, ModelInfo
 from web import RELEASE, TITLE
 from web.api.hugging_face import ImageClassificationInput
 from web.api.open_inference import InferenceRequest
@@ -26,11 +26,11 @@ TEMPLATE = Path(__file__).with_suffix(".json").read_text()
 COMPONENT = "#/components/"
 
 
-def blueprint(model: ModelInfo, settings: Settings) -> Blueprint:
+def blueprint(engine: Engine, settings: Settings) -> Blueprint:
     """Return the route /openapi.json, whose errors are `{"error": sentence}`."""
 
     def openapi() -> Response:
-        return jsonify(document(model, settings, request.script_root))
+        return jsonify(document(engine, settings, request.script_root))
 
     routes = Blueprint("openapi", __name__)
     routes.add_url_rule("/openapi.json", view_func=openapi)
@@ -38,12 +38,13 @@ def blueprint(model: ModelInfo, settings: Settings) -> Blueprint:
     return routes
 
 
-def document(model: ModelInfo, settings: Settings, root: str) -> Document:
+def document(engine: Engine, settings: Settings, root: str) -> Document:
     """Return the OpenAPI document of the site with this model, served below `root` ("" or "/prefix")."""
+    model = engine.model
     template: Document = json.loads(TEMPLATE)
     components = template["components"]
     components["schemas"] |= request_schemas(model.size, settings.max_files)
-    fill(components, model, examples_of(settings).names(), settings.max_files)
+    fill(components, model, examples_of(engine, settings).names(), settings.max_files)
     schemes = components["securitySchemes"] if settings.token else []
     site = {
         "info": template["info"] | {"title": TITLE, "version": RELEASE},

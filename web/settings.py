@@ -15,7 +15,6 @@ from classifier.options import (
     KEEP_HOURS,
     KEEP_MB,
     UPLOADS,
-    AbsolutePath,
     Limits,
     ModelOptions,
     build,
@@ -92,9 +91,10 @@ class Settings(Limits, ModelOptions, BaseSettings):
         le=1,
         description='below this probability the site answers "not sure"; if unset, the model folder\'s own',
     )
-    fallback: AbsolutePath | None = Field(
-        default=None,
-        description="model folder to serve if the weights cannot be downloaded; trained on drawn pictures if missing",
+    fallback: str = Field(
+        default="",
+        description="model that answers while the weights are downloaded, or if they cannot be: a name or a folder; "
+        "if unset, the site waits for them",
     )
     notice: str = Field(default="", description="line displayed at the top of every page")
     max_upload_mb: int = Field(default=20, ge=1, le=1024, description="maximum size of a request, in MiB")

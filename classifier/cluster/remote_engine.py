@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
@@ -114,6 +114,15 @@ class RemoteEngine:
         self._changed = threading.Condition()
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="replicas", daemon=True).start()
+
+    def fallback(self) -> str:
+        """Return "": the configured model answers."""
+        return ""
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Hold this engine, which nothing replaces."""
+        yield self
 
     def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
         """As `LocalEngine.classify`."""

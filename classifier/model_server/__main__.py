@@ -9,13 +9,15 @@ from multiprocessing.connection import Listener
 from classifier import logs
 from classifier.model_server.server import ModelServer
 from classifier.models import load
+from classifier.models.downloads import refuse
 from classifier.options import ModelOptions
 
 
 def main(path: str, options: str, timeout_s: str) -> None:
     """Load a model and answer at the Unix socket `path` until the last client has left."""
     logs.configure()
-    server = ModelServer(partial(load, ModelOptions.model_validate_json(options)), float(timeout_s))
+    loads = partial(load, ModelOptions.model_validate_json(options), fetch=refuse)  # its clients download, and say so
+    server = ModelServer(loads, float(timeout_s))
     for number in (signal.SIGINT, signal.SIGTERM):  # which may reach all processes of a site that is stopped
         signal.signal(number, lambda *_: server.leave_with_last_client())
     server.run(Listener(path, "AF_UNIX", backlog=128))

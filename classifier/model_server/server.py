@@ -1,5 +1,6 @@
 """The process that owns a model and answers other processes at a Unix socket."""
 
+import errno
 import logging
 import os
 import threading
@@ -80,7 +81,13 @@ class ModelServer:
 
     def _accept(self, listener: Listener) -> None:
         while True:
-            connection = listener.accept()
+            try:
+                connection = listener.accept()
+            except OSError as exc:
+                if exc.errno not in (errno.EMFILE, errno.ENFILE):
+                    return  # the listener is closed
+                time.sleep(LOOK_AGAIN_S)
+                continue
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:

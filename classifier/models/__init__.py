@@ -1,18 +1,24 @@
 """A name or a folder -> a warm model. Importing this loads no TensorFlow; `load` does."""
 
+from collections.abc import Callable
+
 from classifier.contract import ServedModel
 from classifier.models import device, trial
+from classifier.models.downloads import RemoteFile, obtain
 from classifier.models.quick_start import import_keras
 from classifier.options import ModelOptions
 
 
-def load(options: ModelOptions, run: device.Run = trial.run) -> ServedModel:
+def load(
+    options: ModelOptions, run: device.Run = trial.run, fetch: Callable[[RemoteFile], None] = obtain
+) -> ServedModel:
     """Return `loading.load(options)` on the device that may answer; `run` runs the test computation.
 
-    The back end is imported only after it is clear which devices it may see. Raises StartupError.
+    `fetch` brings weights that are not cached. The back end is imported only after it is clear which devices it may
+    see. Raises StartupError.
     """
     reason = device.settle(options.device, options.precision, run)
     import_keras()
     from classifier.models import loading
 
-    return loading.load(options, reason)
+    return loading.load(options, reason, fetch)

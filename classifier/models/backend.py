@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from classifier import installed
 from classifier.errors import NotExplainable
-from classifier.models import installed
 
 Run = Callable[[np.ndarray], np.ndarray]
 

@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from classifier import nvidia
+from pydantic import ValidationError
+
+from classifier import installed, nvidia
 from classifier.atomic import writing
 from classifier.errors import Unproven
-from classifier.models import installed, trial
+from classifier.models import trial
 from classifier.models.trial import Proof
 from classifier.nvidia import Card
 from classifier.options import Device, Precision
@@ -43,16 +45,24 @@ def settle(device: Device, precision: Precision, run: Run = trial.run) -> str:
         return ""
     except Unproven as error:
         if device == "gpu":
-            raise Unproven(f"CLASSIFIER_DEVICE=gpu is not possible here. {error}") from error
+            raise refusal(error) from error
         log.warning("%s", error)
         hide()
         return str(error)
 
 
+def refusal(error: Unproven) -> Unproven:
+    """Return the error of a site that may only answer on the GPU."""
+    return Unproven(f"CLASSIFIER_DEVICE=gpu is not possible here. {error}")
+
+
 def is_expected(cards: Sequence[Card]) -> bool:
     """Return True if this machine seems to have a GPU that the back end may use."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or os.environ.get("JAX_PLATFORMS") == "cpu"
-    return not hidden and installed.backend() != "openvino" and (bool(cards) or nvidia.DEVICE_FILE.exists())
+    backend = installed.backend()
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", HIDING["CUDA_VISIBLE_DEVICES"])
+    if is_hidden or backend == "openvino" or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu"):
+        return False
+    return bool(cards) or nvidia.DEVICE_FILE.exists()
 
 
 def hide() -> None:
@@ -67,10 +77,18 @@ def prove_or_remember(precision: Precision, cards: Sequence[Card], run: Run = tr
 
     Raises Unproven. A failure is not remembered, so that the next start notices what was mended.
     """
-    memory, facts = Memory(), identity(precision, cards)
-    if (proof := memory.recall(precision, facts)) is None:
+    return Memory().recall(precision, identity(precision, cards)) or prove_again(precision, cards, run)
+
+
+def prove_again(precision: Precision, cards: Sequence[Card], run: Run = trial.run) -> Proof:
+    """Return a fresh proof of the card, and remember it, or forget an earlier one. Raises Unproven."""
+    memory = Memory()
+    try:
         proof = prove(precision, cards, run)
-        memory.keep(precision, facts, proof)
+    except Unproven:
+        memory.forget(precision)
+        raise
+    memory.keep(precision, identity(precision, cards), proof)
     return proof
 
 
@@ -91,7 +109,7 @@ def prove(precision: Precision, cards: Sequence[Card], run: Run = trial.run) -> 
 
 def remedy(cards: Sequence[Card]) -> str:
     """Return what would probably mend a card that cannot be used."""
-    is_new = any(card.capability >= nvidia.NEW_FOR_TENSORFLOW for card in cards)
+    is_new = any(nvidia.numbers(card.capability) >= nvidia.NEW_FOR_TENSORFLOW for card in cards)
     if is_new and installed.backend() == "tensorflow":
         return "`make install BACKEND=jax` installs a back end that supports it"
     return "`.venv/bin/python -m classifier doctor` shows what to mend"
@@ -100,7 +118,7 @@ def remedy(cards: Sequence[Card]) -> str:
 def identity(precision: Precision, cards: Sequence[Card]) -> dict[str, Any]:
     """Return everything that a proof depends on."""
     chosen = {name: os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "XLA_FLAGS")}
-    listed = [[card.name, nvidia.version(card.capability), nvidia.version(card.driver)] for card in cards]
+    listed = [list(card) for card in cards]
     return {"cards": listed, "backend": installed.backend(), "precision": precision, **chosen, **installed.versions()}
 
 
@@ -112,21 +130,32 @@ class Memory:
 
     def recall(self, precision: Precision, facts: dict[str, Any]) -> Proof | None:
         """Return the proof that was kept with the same facts."""
-        kept = self._read().get(precision, {})
-        return Proof(**kept["proof"]) if kept.get("facts") == facts else None
+        try:
+            kept = self._read()[precision]
+            return Proof(**kept["proof"]) if kept["facts"] == facts else None
+        except (KeyError, TypeError, ValidationError):  # it was written by another version
+            return None
 
     def keep(self, precision: Precision, facts: dict[str, Any], proof: Proof) -> None:
         """Keep a proof; where that is not possible, the next start computes it again."""
-        kept = {**self._read(), precision: {"facts": facts, "proof": proof.model_dump()}}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with writing(self._path) as part:
-                part.write_text(json.dumps(kept, indent=1), "utf-8")
-        except OSError as exc:
-            log.info("The proof of the graphics card is not kept (%s).", exc)
+        self._write({**self._read(), precision: {"facts": facts, "proof": proof.model_dump()}})
+
+    def forget(self, precision: Precision) -> None:
+        """Drop the proof that was kept, if there is one."""
+        kept = self._read()
+        if kept.pop(precision, None):
+            self._write(kept)
 
     def _read(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._path.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
+
+    def _write(self, kept: dict[str, Any]) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with writing(self._path) as part:
+                part.write_text(json.dumps(kept, indent=1), "utf-8")
+        except OSError as exc:
+            log.info("The proof of the graphics card is not kept (%s).", exc)

@@ -11,20 +11,22 @@ import keras
 from classifier.contract import Label
 from classifier.errors import StartupError
 from classifier.models import backend, folder, labels, weights
+from classifier.models.downloads import WAYS_OUT, obtain
 from classifier.models.model import Model
 from classifier.models.precision import default_policy, has_float32_layers, rebuilt, resolve, with_softmax
-from classifier.models.pretrained import download, find_builder, find_preprocessing, input_side
+from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side
 from classifier.options import ModelOptions
 
 log = logging.getLogger(__name__)
 
 
-def load(options: ModelOptions, device_reason: str = "") -> Model:
+def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) -> Model:
     """Build, fill and warm up a classifier: a pretrained one by name, or a model folder.
 
     `options.model` is a module-style name (`vgg16`, `efficientnet_lite2`, ...) or the path of a model folder.
     A folder has its own weights, labels and resize, which take the place of the options'. `device_reason` explains why
-    the CPU answers, for the log and the pages.
+    the CPU answers, for the log and the pages. `fetch` brings weights that are not cached: `downloads.obtain` downloads
+    them, `downloads.refuse` raises NotCached.
 
     Raises StartupError, in one line, if the name, the weights or the labels cannot be used; NotDownloaded, a subclass,
     if the download of the weights is the reason.
@@ -33,7 +35,7 @@ def load(options: ModelOptions, device_reason: str = "") -> Model:
     backend.prepare()
     if resolve(options.precision) == "float32":
         backend.compute_float32_exactly()
-    model = from_folder(options) if is_folder(options.model) else from_applications(options)
+    model = from_folder(options) if is_folder(options.model) else from_applications(options, fetch)
     model.info = replace(model.info, device_reason=device_reason)
     model.warm_up()
     info, seconds = model.info, time.monotonic() - started
@@ -59,22 +61,22 @@ def from_folder(options: ModelOptions) -> Model:
     return Model(path.resolve().name, network, class_labels, resize=card.resize, threshold=card.threshold)
 
 
-def from_applications(options: ModelOptions) -> Model:
+def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
     """Return a classifier of keras.applications or EfficientNet-Lite. Raises StartupError."""
     find_builder(options.model)  # report a misspelt name before anything is downloaded
     is_random = options.weights == "random"
     class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
-    network = build(options.model, options.weights, len(class_labels), resolve(options.precision))
+    network = build(options.model, options.weights, len(class_labels), resolve(options.precision), fetch)
     return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
 
 
-def build(name: str, weights_from: str, classes: int, precision: str = "float32") -> keras.Model:
+def build(name: str, weights_from: str, classes: int, precision: str = "float32", fetch: Fetch = obtain) -> keras.Model:
     """Build the network as one flat graph, uint8 (n, h, w, 3) -> float32 probabilities (n, classes).
 
     Raises StartupError.
     """
     with weights.unset(), default_policy("float32" if weights_from == "imagenet" else precision):
-        network = assemble(name, weights_from, classes)
+        network = assemble(name, weights_from, classes, fetch)
     if precision != "float32" and (weights_from == "imagenet" or has_float32_layers(network)):
         config = network.get_config()
         values = network.get_weights() if weights_from == "imagenet" else None
@@ -87,7 +89,7 @@ def build(name: str, weights_from: str, classes: int, precision: str = "float32"
     return with_softmax(network, network.name)
 
 
-def assemble(name: str, weights_from: str, classes: int) -> keras.Model:
+def assemble(name: str, weights_from: str, classes: int, fetch: Fetch = obtain) -> keras.Model:
     """Build the network from bytes to logits, with its preprocessing, and with weights only if they are `imagenet`.
 
     Raises StartupError.
@@ -102,6 +104,6 @@ def assemble(name: str, weights_from: str, classes: int) -> keras.Model:
     if classes != labels.IMAGENET_CLASSES:
         raise StartupError(
             f"The weights of {name} cannot be used: expected {labels.IMAGENET_CLASSES} labels for the ImageNet "
-            f"weights, found {classes}. {weights.WAYS_OUT}"
+            f"weights, found {classes}. {WAYS_OUT}"
         )
-    return download(name, builder, arguments)
+    return download(name, builder, arguments, fetch)

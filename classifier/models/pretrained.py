@@ -1,21 +1,24 @@
 """keras.applications and EfficientNet-Lite by name: builder, preprocessing, input size and ImageNet weights."""
 
-import socket
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import keras
+from keras.src.utils import file_utils
 
 from classifier.errors import NotDownloaded, StartupError
-from classifier.models import efficientnet_lite, weights
+from classifier.models import downloads, efficientnet_lite
+from classifier.models.downloads import WAYS_OUT, RemoteFile
 from classifier.text import one_line
 
 Builder = Callable[..., keras.Model]
-
-DOWNLOAD_TIMEOUT_S = 10  # without a byte
+Fetch = Callable[[RemoteFile], None]
 
 
 def plain(name: str) -> str:
@@ -71,29 +74,54 @@ def input_side(name: str) -> int:
     return INPUT_SIDES.get(plain(name), 224)
 
 
-def download(name: str, builder: Builder, arguments: dict[str, object]) -> keras.Model:
-    """Build a model with its ImageNet weights, which Keras downloads, checks and caches, or an installed package holds.
+def download(name: str, builder: Builder, arguments: dict[str, object], fetch: Fetch = downloads.obtain) -> keras.Model:
+    """Build a model with its ImageNet weights: those of an installed package, or a cached file, which `fetch` brings.
 
     Raises NotDownloaded, and StartupError if the package is missing or damaged.
     """
+    if builder in efficientnet_lite.BUILDERS.values():
+        return builder(weights="imagenet", **arguments)
     try:
-        with download_timeout():
-            return builder(weights="imagenet", **arguments)
+        file = needed_file(builder, arguments)
+        if not file.is_here():
+            fetch(file)
+        return builder(weights=str(file.path), **arguments)
     except StartupError:
         raise
-    except Exception as exc:  # Keras raises a bare Exception for a failed download
+    except Exception as exc:  # Keras raises ValueError, KeyError, OSError, ... for weights that do not fit
         raise NotDownloaded(
-            f"The weights of {name} cannot be obtained: expected them in ~/.keras/models or from the internet, "
-            f"found neither ({one_line(exc)}). {weights.WAYS_OUT}"
+            f"The weights of {name} cannot be obtained: Keras cannot load its file ({one_line(exc)}). {WAYS_OUT}"
         ) from exc
 
 
-@contextmanager
-def download_timeout() -> Iterator[None]:
-    """Limit downloads to DOWNLOAD_TIMEOUT_S of silence; Keras sets no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+def needed_file(builder: Builder, arguments: dict[str, object]) -> RemoteFile:
+    """Return the file from which Keras would load the ImageNet weights, without loading or downloading anything."""
+    with ThreadPoolExecutor(1) as thread:  # Keras remembers for each thread which variables it has not initialised
+        return thread.submit(asked_file, builder, arguments).result()
+
+
+def asked_file(builder: Builder, arguments: dict[str, object]) -> RemoteFile:
+    """Return what a builder asks Keras' `get_file` for, which knows neither resumption nor a limit of time."""
+
+    class Asked(Exception):
+        pass
+
+    def get_file(name: str, origin: str, cache_subdir: str, file_hash: str | None = None) -> str:
+        raise Asked(RemoteFile(builder.__name__, origin, place(cache_subdir, name), file_hash or ""))
+
+    original, file_utils.get_file = file_utils.get_file, get_file
     try:
-        yield
+        with keras.StatelessScope(initialize_variables=False):  # VGG16's weights would take 0.5 GB
+            builder(weights="imagenet", **arguments)
+    except Asked as asked:
+        return cast(RemoteFile, asked.args[0])
     finally:
-        socket.setdefaulttimeout(before)
+        file_utils.get_file = original
+    raise RuntimeError(f"Keras has no ImageNet weights for {builder.__name__}.")
+
+
+def place(folder: str, name: str) -> Path:
+    """Return where Keras keeps a download, or would; a home that it cannot write to may hold it all the same."""
+    home = Path(file_utils.config.keras_home()).expanduser()
+    path = home / folder / name
+    return path if path.is_file() or os.access(home, os.W_OK) else Path(tempfile.gettempdir(), ".keras", folder, name)

@@ -11,12 +11,13 @@ from typing import get_args
 import keras
 import numpy as np
 
-from classifier.models import backend, installed
+from classifier import installed
+from classifier.models import backend
 from classifier.models.precision import default_policy, resolve
 from classifier.models.trial import Proof
 from classifier.options import Precision
 
-PHOTOS, SIDE, CHANNELS, CLASSES = 4, 14, 512, 64  # VGG16's last block, and a small last layer
+PHOTOS, SIDE, CHANNELS, CLASSES = 2, 14, 256, 64  # like a late block of VGG16, and a small last layer
 # The largest difference allowed, in standard deviations of the right numbers. CPUs stay below an eighth of it; a
 # wrong device is off by one or more. float32 may also be TF32, which keeps as many bits as float16.
 TOLERANCES = {"float32": 0.02, "float16": 0.02, "bfloat16": 0.1}

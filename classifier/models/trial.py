@@ -40,22 +40,31 @@ class Proof(BaseModel):
 
 
 def run(precision: Precision, command: Sequence[str] = PROVE, limit_s: float = LIMIT_S) -> Proof:
-    """Return the proof that a child process prints as the last line of its output.
+    """Return the proof that a child process prints.
 
-    Raises Unproven, with the end of a sentence about the test computation, if the child is ended by a signal, fails,
-    or does not end in time.
+    Raises Unproven, with the end of a sentence about the test computation, as `printed` does.
+    """
+    line = printed([*command, "--precision", precision], limit_s)
+    try:
+        return Proof.model_validate_json(line)
+    except ValidationError as exc:
+        raise Unproven(f"printed no result ({line[:LONGEST_MESSAGE]})") from exc
+
+
+def printed(command: Sequence[str], limit_s: float) -> str:
+    """Return the last line that a child process prints.
+
+    Raises Unproven, with the end of a sentence about it, if the child is ended by a signal, fails, or does not end in
+    time.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        code = exit_code([*command, "--precision", precision], out, err, limit_s)
-        printed, complaint = last_line(out), last_line(err)
+        code = exit_code(command, out, err, limit_s)
+        line, complaint = last_line(out), last_line(err)
     if code < 0:
         raise Unproven(f"was ended by {signal.Signals(-code).name}")
     if code:
         raise Unproven(f"failed ({complaint[:LONGEST_MESSAGE]})")
-    try:
-        return Proof.model_validate_json(printed)
-    except ValidationError as exc:
-        raise Unproven(f"printed no result ({printed[:LONGEST_MESSAGE]})") from exc
+    return line
 
 
 def exit_code(command: Sequence[str], out: IO[str], err: IO[str], limit_s: float) -> int:

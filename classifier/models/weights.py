@@ -12,16 +12,12 @@ import keras
 import numpy as np
 
 from classifier.errors import StartupError
+from classifier.models.downloads import WAYS_OUT
 from classifier.text import one_line
 
 SEED = 0  # of random weights, so that they are the same at every start
 INITIALIZERS = ("glorot_uniform", "VarianceScaling", "he_normal")  # as keras.applications names them
 Shapes = Counter[tuple[int, ...]]
-
-WAYS_OUT = (
-    "Ways out: let this machine reach the internet once and use the weights imagenet; or name a file that fits; "
-    "or try it with random, whose answers have no meaning (CLASSIFIER_WEIGHTS for the site, --weights for training)."
-)
 
 
 @keras.saving.register_keras_serializable("classifier")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL.Image import Image
@@ -45,12 +45,19 @@ class LocalEngine:
     Photos that come together run as one batch of at most `max_batch`, or of as many as the model runs best. A lone
     one waits for company for at most `max_wait_ms`, and only while another is being read or decoded, or clients that
     were just answered may ask again. At most `max_waiting` wait, and each is answered or refused within `timeout_s`.
+
+    A model in another process knows whether it `is_lost`, and has something to do `on_close`.
     """
 
     def __init__(
-        self, model: ServedModel, limits: Limits = Limits(), is_lost: Callable[[], bool] = lambda: False
+        self,
+        model: ServedModel,
+        limits: Limits = Limits(),
+        is_lost: Callable[[], bool] = lambda: False,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._is_lost = is_lost
+        self._on_close = on_close
         self.model = model.info
         self._served = model
         self._limits = limits
@@ -63,6 +70,15 @@ class LocalEngine:
         )
         self._turns = Turns(self._batcher.has_more, max_pause_s=EXPLAINED_BY * limits.timeout_s)
         self._explainer = Explainer(self._explain, limits.timeout_s)
+
+    def fallback(self) -> str:
+        """Return "": the configured model answers."""
+        return ""
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Hold this engine, which nothing replaces."""
+        yield self
 
     def classify(
         self, files: Sequence[bytes], top: int | None = None, timeout_s: float | None = None
@@ -122,6 +138,7 @@ class LocalEngine:
         deadline = time.monotonic() + self._limits.timeout_s
         self._batcher.close(self._limits.timeout_s)
         self._explainer.close(max(0.0, deadline - time.monotonic()))
+        self._on_close()
 
     def _ask(self, file: bytes, deadline: float) -> PendingPhoto | ClassifierError:
         """Decode a photo, when it is its turn, and put it in the model's queue."""

@@ -4,17 +4,30 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
+from classifier.models import backend
+from classifier.progress import progress
 from classifier.training.options import Augmentation, Options
 from classifier.training.recipes import AUGMENTATIONS
 
 log = logging.getLogger(__name__)
 
-History = dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy by epoch
+History = dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy by epoch; empty without epochs
+
+
+class Fitted(NamedTuple):
+    """A fitted network, and logits that show how it answers photos that it was not fitted to."""
+
+    network: keras.Model  # uint8 photos -> logits
+    history: History
+    logits: np.ndarray  # (n, classes)
+    labels: np.ndarray  # int (n,), the true ones
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
@@ -114,3 +127,11 @@ def fit(
         raise DataError("The training diverged: the loss is not a number. A lower --learning-rate may help.")
     network.set_weights(best.weights)
     return dict(history.history)
+
+
+def outputs(network: keras.Model, photos: Dataset, indices: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the outputs of a network, float32 (len(indices), channels), for some photos."""
+    run = backend.compiled(network)
+    steps = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+    seen = progress(steps, f"Photos through {network.name}", len(steps))
+    return np.concatenate([run(photos.take(step)) for step in seen])

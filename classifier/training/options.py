@@ -12,6 +12,7 @@ from classifier.options import ModelOptions
 
 RecipeName = Literal["transfer", "small", "dropout", "gray"]
 Augmentation = Literal["flip", "zoom", "rotate", "contrast"]
+AUTO = "auto"  # the backbone that suits the machine
 AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 
 
@@ -32,7 +33,11 @@ class Options(BaseModel):
         default="transfer",
         description="a new head on a pretrained backbone (transfer), or a small network from scratch (the others)",
     )
-    backbone: str = Field(default="vgg16", description="the keras.applications model that transfer starts from")
+    backbone: str = Field(
+        default=AUTO,
+        description="the pretrained model that transfer starts from, such as `vgg16`, or `auto` (efficientnet_lite2 "
+        "on a CPU, on a GPU the best of EfficientNetV2 that can be downloaded)",
+    )
     weights: str = Field(
         default=ModelOptions.model_fields["weights"].default,
         description="the backbone's weights: imagenet, random, or a weights file",
@@ -53,7 +58,10 @@ class Options(BaseModel):
         default=1e-3, ge=1e-9, le=10, description="learning rate of Adam; fine-tuning uses a hundredth of it"
     )
     validation_split: float = Field(
-        default=0.1, ge=0.01, le=0.45, description="share of the photos that choose the best epoch and the threshold"
+        default=0.1,
+        ge=0.01,
+        le=0.45,
+        description="share of the photos that choose the best epoch, the temperature and the threshold",
     )
     test_split: float = Field(
         default=0.2, ge=0.01, le=0.45, description="share of the photos held out for the final evaluation"
@@ -66,7 +74,7 @@ class Options(BaseModel):
     )
     augment: Annotated[tuple[Augmentation, ...], BeforeValidator(split_names)] = Field(
         default=AUGMENTATIONS,
-        description="augmentations of the training photos: a comma-separated list, or none",
+        description="augmentations of the photos of every epoch: a comma-separated list, or none",
     )
     patience: int = Field(default=10, ge=1, le=100_000, description="stop after this many epochs without improvement")
     class_weights: bool = Field(default=False, description="give photos of rare classes more weight")

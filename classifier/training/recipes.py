@@ -50,11 +50,6 @@ def gray(pixels: Tensor, classes: int) -> Tensor:
     return layers.Dense(classes)(x)
 
 
-def transfer(features: Tensor, classes: int) -> Tensor:
-    """Build a new head for a pretrained backbone: features (n, channels) -> logits."""
-    return layers.Dense(classes)(layers.Dropout(0.2)(features))
-
-
 @dataclass(frozen=True)
 class Recipe:
     """A recipe from scratch with the picture size (height and width) and the colours it was designed for."""

@@ -25,6 +25,7 @@ class Trained:
     """A trained model and everything it was made from."""
 
     model: Model
+    temperature: float
     threshold: float
     photos: Dataset
     parts: Parts
@@ -56,7 +57,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
         "left_out": len(photos.rejected),
     }
     counts = {part: len(indices) for part, indices in trained.parts.items()}
-    done = {"date": date.today().isoformat(), "epochs": len(trained.history["loss"])}
+    done = {"date": date.today().isoformat(), "epochs": epochs(trained), "temperature": trained.temperature}
     return folder.ModelCard(
         labels=photos.classes,
         size=trained.model.info.size,
@@ -79,10 +80,16 @@ def facts(trained: Trained) -> dict[str, str]:
         "Left out": f"{quantity(len(photos.rejected), 'file')} that could not be read or were copies",
         "Input": f"{options.image_size} x {options.image_size} pixels, {colours}, {options.resize}",
         "Augmentation": ", ".join(options.augment) or "none",
-        "Epochs": f"{len(trained.history['loss'])}, seed {options.seed}",
+        "Epochs": f"{epochs(trained)}, seed {options.seed}",
+        "Temperature": f"{trained.temperature:.2f}",
         "Not sure below": percent(trained.threshold, 2),
         "Date": date.today().isoformat(),
     }
+
+
+def epochs(trained: Trained) -> int:
+    """Return the number of epochs; a head on a frozen backbone needs none."""
+    return len(trained.history.get("loss", ()))
 
 
 def fingerprint(photos: Dataset) -> str:

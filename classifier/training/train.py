@@ -13,20 +13,21 @@ from classifier.dataset import duplicates, reading
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts, split
-from classifier.errors import DataError
+from classifier.errors import DataError, StartupError
 from classifier.evaluation.evaluate import predict
 from classifier.models import backend, folder
 from classifier.models.model import Model
 from classifier.models.precision import with_softmax
 from classifier.models.pretrained import input_side
 from classifier.training import recipes, record, transfer
-from classifier.training.fit import Batches, History, fit
-from classifier.training.options import Options
+from classifier.training.calibration import scaled, softmax, temperature
+from classifier.training.fit import Batches, Fitted, fit, outputs
+from classifier.training.options import AUTO, Options
 from classifier.training.record import Trained
 
 log = logging.getLogger(__name__)
 
-UNSURE_SHARE = 0.05  # of the right answers on validation photos: how many the threshold may turn into "not sure"
+UNSURE_SHARE = 0.05  # of the right answers on held-out photos: how many the threshold may turn into "not sure"
 
 
 def train(data: Path, output: Path, options: Options, data_options: DataOptions = DEFAULTS) -> dict[str, Any]:
@@ -38,20 +39,34 @@ def train(data: Path, output: Path, options: Options, data_options: DataOptions 
         raise DataError(f"{output} is inside {data}, where it would pass for a class; please choose another output.")
     backend.prepare()
     keras.utils.set_random_seed(options.seed)
-    options = with_recipe_defaults(options)
+    options = with_recipe_defaults(with_backbone(options))
     photos = reading.read(data, (options.image_size,) * 2, options.resize, data_options)
     photos = duplicates.without_duplicates(photos)
     parts = split(photos, options.validation_split, options.test_split, options.seed)
     log_split(photos, parts)
     with folder.replaced(output) as part:
-        logits, history = train_network(photos, parts, options)
+        fitted = train_network(photos, parts, options)
+        divisor = temperature(fitted.logits, fitted.labels)
         labels = [Label("", name) for name in photos.classes]
-        model = Model(output.name, with_softmax(logits, "classifier"), labels, resize=options.resize)
-        threshold = confidence_threshold(
-            predict(model, photos, parts["validation"]), photos.labels[parts["validation"]]
-        )
-        trained = Trained(model, threshold, photos, parts, options, history)
+        network = with_softmax(scaled(fitted.network, divisor), "classifier")
+        model = Model(output.name, network, labels, resize=options.resize)
+        threshold = confidence_threshold(softmax(fitted.logits / divisor), fitted.labels)
+        trained = Trained(model, divisor, threshold, photos, parts, options, fitted.history)
         return record.write(part, trained, predict(model, photos, parts["test"]))
+
+
+def with_backbone(options: Options) -> Options:
+    """Return the options with a backbone for this machine, if a transfer is to choose one. Raises StartupError."""
+    if options.recipe != "transfer" or options.backbone != AUTO:
+        return options
+    if options.weights not in ("imagenet", "random"):
+        raise StartupError(
+            f"The weights {options.weights} belong to one network; expected its name as --backbone, found {AUTO}."
+        )
+    device = backend.device_name()
+    name = transfer.choose_backbone(device) if options.weights == "imagenet" else transfer.CPU_BACKBONE
+    log.info("The backbone is %s, the best at hand for this %s.", name, device)
+    return options.model_copy(update={"backbone": name})
 
 
 def with_recipe_defaults(options: Options) -> Options:
@@ -68,15 +83,17 @@ def log_split(photos: Dataset, parts: Parts) -> None:
     photos.log_rejected()
 
 
-def train_network(photos: Dataset, parts: Parts, options: Options) -> tuple[keras.Model, History]:
-    """Return a trained network, uint8 photos -> logits, and the history of its training."""
+def train_network(photos: Dataset, parts: Parts, options: Options) -> Fitted:
+    """Return a fitted network with the logits of photos that it was not fitted to."""
     weights = balanced(photos.labels[parts["train"]]) if options.class_weights else None
     if options.recipe == "transfer":
         return transfer.train_head(photos, parts, options, weights)
     network = recipes.from_scratch(options.recipe, options.image_size, options.grayscale, len(photos.classes))
     train = Batches(photos.take, photos.labels, parts["train"], options.batch_size, options.seed, options.augment)
     validation = Batches(photos.take, photos.labels, parts["validation"], options.batch_size)
-    return network, fit(network, train, validation, options, class_weights=weights)
+    history = fit(network, train, validation, options, class_weights=weights)
+    logits = outputs(network, photos, parts["validation"], options.batch_size)
+    return Fitted(network, history, logits, photos.labels[parts["validation"]])
 
 
 def balanced(labels: np.ndarray) -> dict[int, float]:

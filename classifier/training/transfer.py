@@ -1,5 +1,6 @@
-"""Transfer learning: a pretrained backbone's features, computed once, and a new head trained on them."""
+"""Transfer learning: a pretrained backbone's features, computed once, and a new head fitted to them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -7,38 +8,58 @@ import numpy as np
 
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts
-from classifier.errors import StartupError
-from classifier.models import backend, weights
+from classifier.errors import NotDownloaded, StartupError
+from classifier.evaluation.metrics import cross_entropy
+from classifier.models import weights
+from classifier.models.downloads import obtain, refuse
 from classifier.models.labels import IMAGENET_CLASSES
-from classifier.models.pretrained import download, find_builder, find_preprocessing
-from classifier.progress import progress
-from classifier.training import recipes
-from classifier.training.fit import Batches, History, fit
+from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side, needed_file
+from classifier.training.calibration import softmax
+from classifier.training.fit import Batches, Fitted, fit, outputs
+from classifier.training.head import ClassWeights, fit_head
 from classifier.training.options import Options
 from classifier.training.recipes import inputs, large_enough
 
-AUGMENTED_COPIES = 2  # of every training photo, if photos are augmented: each costs another run of the backbone
+CPU_BACKBONE = "efficientnet_lite2"
+GPU_BACKBONES = ("efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s")  # the best first
 FINE_TUNED_SHARE = 1 / 3  # of the layers, from the end
 FINE_TUNING_RATE = 1 / 100  # of the learning rate
 
 
-def train_head(
-    dataset: Dataset, parts: Parts, options: Options, class_weights: dict[int, float] | None
-) -> tuple[keras.Model, History]:
-    """Return a trained network, uint8 photos -> logits, and the history of its training."""
+def train_head(dataset: Dataset, parts: Parts, options: Options, class_weights: ClassWeights) -> Fitted:
+    """Return a backbone with a head that is fitted to the training and validation photos, by cross-validation.
+
+    With `options.fine_tune`, the head is fitted to the training photos alone, as validation photos then choose the
+    best epoch.
+    """
     base = backbone(options.backbone, options.weights, dataset.pixels.shape[1], options.grayscale)
-    train = features(base, training_photos(dataset, parts, options))
-    validation = features(base, [Batches(dataset.take, dataset.labels, parts["validation"], options.batch_size)])
-    head_input = keras.Input(train[0].shape[1:])
-    head = keras.Model(head_input, recipes.transfer(head_input, len(dataset.classes)))
-    shuffled, fixed = batches(*train, options.batch_size, options.seed), batches(*validation, options.batch_size)
-    history = fit(head, shuffled, fixed, options, class_weights=class_weights)
-    network = keras.Model(base.input, recipes.transfer(base.output, len(dataset.classes)), name=base.name)
-    network.set_weights(base.get_weights() + head.get_weights())
+    photos = np.concatenate([parts["train"], parts["validation"]])
+    labels = dataset.labels[photos]
+    members = np.arange(len(parts["train"]) if options.fine_tune else len(photos))
+    features = outputs(base, dataset, photos, options.batch_size)
+    head = fit_head(features, labels, members, class_weights, options.seed)
+    network = keras.Model(base.input, head(base.output), name=base.name)
     if options.fine_tune:
-        later = fine_tune(network, min(history["val_loss"]), dataset, parts, options, class_weights)
-        history = joined(history, later)
-    return network, history
+        return fine_tune(network, dataset, parts, options, class_weights)
+    return Fitted(network, {}, head.held_out, labels)
+
+
+def choose_backbone(device: str, candidates: Sequence[str] = GPU_BACKBONES, fetch: Fetch = obtain) -> str:
+    """Return the first of the candidates whose weights are cached or can be fetched; CPU_BACKBONE if that is none.
+
+    On a CPU, the candidates would be too slow. After a failed download, only cached weights count, as the host is the
+    same for all.
+    """
+    for name in candidates if device.startswith("GPU") else ():
+        file = needed_file(find_builder(name), {"include_top": False, "input_shape": (input_side(name),) * 2 + (3,)})
+        try:
+            if not file.is_here():
+                fetch(file)
+        except NotDownloaded:
+            fetch = refuse
+        else:
+            return name
+    return CPU_BACKBONE
 
 
 def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -> keras.Model:
@@ -77,46 +98,23 @@ def fill(network: keras.Model, name: str, weights_from: str) -> None:
         network.set_weights(whole.get_weights()[: len(network.weights)])
 
 
-def training_photos(dataset: Dataset, parts: Parts, options: Options) -> list[Batches]:
-    """Return the training photos and, if they are to be augmented, as many altered copies as AUGMENTED_COPIES."""
-    arguments = dataset.take, dataset.labels, parts["train"], options.batch_size
-    copies = range(AUGMENTED_COPIES) if options.augment else ()
-    return [Batches(*arguments), *(Batches(*arguments, options.seed + i, options.augment) for i in copies)]
-
-
-def features(base: keras.Model, sources: list[Batches]) -> tuple[np.ndarray, np.ndarray]:
-    """Run all photos through the backbone: features, float32 (n, channels), and labels, int (n,)."""
-    run = backend.compiled(base)
-    steps = [(source, i) for source in sources for i in range(len(source))]
-    found = []
-    for source, i in progress(steps, f"Features by {base.name}", len(steps)):
-        pixels, labels = source[i]
-        found.append((run(pixels), labels))
-    return np.concatenate([values for values, _ in found]), np.concatenate([labels for _, labels in found])
-
-
-def batches(values: np.ndarray, labels: np.ndarray, batch_size: int, seed: int | None = None) -> Batches:
-    return Batches(values.__getitem__, labels, np.arange(len(labels)), batch_size, seed)
-
-
 def fine_tune(
-    network: keras.Model,
-    to_beat: float,
-    dataset: Dataset,
-    parts: Parts,
-    options: Options,
-    class_weights: dict[int, float] | None,
-) -> History:
+    network: keras.Model, dataset: Dataset, parts: Parts, options: Options, class_weights: ClassWeights
+) -> Fitted:
     """Train the last third of the layers on the photos themselves; batch normalisation keeps its statistics."""
     for layer in network.layers[round(len(network.layers) * (1 - FINE_TUNED_SHARE)) :]:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    arguments = dataset.take, dataset.labels
-    train = Batches(*arguments, parts["train"], options.batch_size, options.seed, options.augment)
-    validation = Batches(*arguments, parts["validation"], options.batch_size)
-    rate = options.learning_rate * FINE_TUNING_RATE
-    return fit(network, train, validation, options, learning_rate=rate, class_weights=class_weights, to_beat=to_beat)
-
-
-def joined(history: History, later: History) -> History:
-    """Return both histories as one; `later` is empty if it was interrupted in its first epoch."""
-    return {name: values + later.get(name, []) for name, values in history.items()}
+    train = Batches(dataset.take, dataset.labels, parts["train"], options.batch_size, options.seed, options.augment)
+    validation = Batches(dataset.take, dataset.labels, parts["validation"], options.batch_size)
+    labels = dataset.labels[parts["validation"]]
+    before = outputs(network, dataset, parts["validation"], options.batch_size)
+    history = fit(
+        network,
+        train,
+        validation,
+        options,
+        learning_rate=options.learning_rate * FINE_TUNING_RATE,
+        class_weights=class_weights,
+        to_beat=cross_entropy(softmax(before), labels),
+    )
+    return Fitted(network, history, outputs(network, dataset, parts["validation"], options.batch_size), labels)

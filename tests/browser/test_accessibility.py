@@ -13,6 +13,7 @@ from support.sites import listening
 
 from app import create_app
 from classifier.serving.engine import LocalEngine
+from classifier.serving.swapping import SwappingEngine
 from classifier.storage.kept import KeptResults
 
 pytestmark = needs_chromium
@@ -36,9 +37,10 @@ def scheme(request):
 def visit(browser, scheme, settings, tmp_path):
     """Open a page of a running site; keyword arguments are settings."""
 
-    def start(model=None, **changes):
+    def start(model=None, reason="", **changes):
         chosen = settings.model_copy(update=changes)
-        app = create_app(LocalEngine(model or ToyModel()), chosen, KeptResults(chosen.uploads, chosen.keep_hours))
+        engine = SwappingEngine(LocalEngine(model or ToyModel()), reason)
+        app = create_app(engine, chosen, KeptResults(chosen.uploads, chosen.keep_hours))
         port = sites.enter_context(listening(app))
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}")
@@ -69,6 +71,10 @@ def check(page):
 
 def test_the_empty_page(visit):
     check(visit(notice="A line for everyone."))
+
+
+def test_a_fallback_that_answers(visit):
+    check(visit(reason="VGG16 is being downloaded: 212 of 553 MB. Until then, efficientnet_lite2 answers."))
 
 
 def test_photos_that_are_chosen(visit, tmp_path):

@@ -1,12 +1,13 @@
 """Machines that seem to have a graphics card: a fake nvidia-smi, and children in place of the test computation."""
 
+import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from classifier.models import trial
-from classifier.models.device import HIDING
+from classifier.models.device import HIDING, Run
+from classifier.options import Precision
 
 H200 = "NVIDIA H200, 9.0, 570.86.15"
 RTX_5090 = "NVIDIA GeForce RTX 5090, 12.0, 580.95.05"
@@ -39,26 +40,37 @@ def pretend(monkeypatch, folder: Path, *lines: str, backend: str = "tensorflow")
         monkeypatch.delenv(name)
 
 
-def child(code: str, limit_s: float = LIMIT_S) -> Callable[..., trial.Proof]:
-    """Return a `run` whose child process executes this Python code."""
-    return partial(trial.run, command=(sys.executable, "-c", code), limit_s=limit_s)
+def child(code: str, limit_s: float = LIMIT_S) -> Run:
+    """Return a `run` whose child process executes this Python code, or computes rightly if the card is hidden."""
+
+    def run(precision: Precision) -> trial.Proof:
+        is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == HIDING["CUDA_VISIBLE_DEVICES"]
+        chosen = (f"print({ON_THE_CPU.model_dump_json()!r})", LIMIT_S) if is_hidden else (code, limit_s)
+        return trial.run(precision, command=(sys.executable, "-c", chosen[0]), limit_s=chosen[1])
+
+    return run
 
 
-def printing(proof: trial.Proof) -> Callable[..., trial.Proof]:
+def printing(proof: trial.Proof) -> Run:
     return child(f"print('a line before it'); print({proof.model_dump_json()!r})")
 
 
-def aborting() -> Callable[..., trial.Proof]:
+def aborting() -> Run:
     return child("import os; os.abort()")
 
 
-def hanging() -> Callable[..., trial.Proof]:
+def hanging() -> Run:
     return child("import signal; signal.pause()", limit_s=0.2)
 
 
-def failing() -> Callable[..., trial.Proof]:
+def failing() -> Run:
     return child("raise RuntimeError('CUDA_ERROR_INVALID_PTX')")
 
 
-def silent() -> Callable[..., trial.Proof]:
+def silent() -> Run:
     return child("print('nothing of use')")
+
+
+def unusable() -> Run:
+    """Return a `run` whose child is ended by a signal wherever it computes, like one that needs another processor."""
+    return partial(trial.run, command=(sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGILL)"))

@@ -32,7 +32,6 @@ class ApiViews:
 
     def __init__(self, engine: Engine, health: HealthChecks, settings: Settings) -> None:
         self._engine = engine
-        self._model = engine.model
         self._health = health
         self._settings = settings
         self._parsing = threading.Lock()
@@ -52,7 +51,7 @@ class ApiViews:
 
     def model(self, name: str, version: str = VERSION) -> Response:
         self._check(name, version)
-        return jsonify(open_inference.metadata(self._model.name, self._model.size))
+        return jsonify(open_inference.metadata(self._engine.model.name, self._engine.model.size))
 
     def model_ready(self, name: str, version: str = VERSION) -> Response:
         self._check(name, version)
@@ -78,15 +77,16 @@ class ApiViews:
         return jsonify(hugging_face.response(ranked))
 
     def _check(self, name: str, version: str = VERSION) -> None:
-        if name != self._model.name:
-            raise ResultNotFound(f"There is no model of this name here; this site's model is {self._model.name}.")
+        present = self._engine.model.name
+        if name != present:
+            raise ResultNotFound(f"There is no model of this name here; this site's model is {present}.")
         if version != VERSION:
             raise ResultNotFound(f"There is no such version of {name}; its version is {VERSION}.")
 
     def _inference(self) -> Inference:
         body, json_length = self._body(), request.headers.get(HEADER_LENGTH)
         with self._turn_to_parse():
-            return open_inference.read(body, json_length, self._model.size, self._settings.max_files)
+            return open_inference.read(body, json_length, self._engine.model.size, self._settings.max_files)
 
     def _image(self) -> tuple[bytes, int | None]:
         """Return the image and the number of classes to list."""

@@ -36,8 +36,9 @@ class Health:
     def ready(self) -> Response:
         self.check_ready()
         model = self._engine.model
-        reason = {"device_reason": model.device_reason} if model.device_reason else {}
-        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision, **reason)
+        reasons = {"fallback": self._engine.fallback(), "device_reason": model.device_reason}
+        given = {name: reason for name, reason in reasons.items() if reason}
+        return jsonify(status="ready", model=model.name, device=model.device, precision=model.precision, **given)
 
     def check_alive(self) -> None:
         """Raise Unavailable if the model has stopped responding, so this process should be replaced."""

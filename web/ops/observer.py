@@ -5,14 +5,15 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from classifier.contract import Answer, Engine, Explanation
+from classifier.contract import Answer, Engine, Explanation, ModelInfo
 from classifier.errors import ClassifierError
 from classifier.storage.kept import KeptResults
 from web.marks import operators_only
@@ -26,25 +27,42 @@ log = logging.getLogger("site.request")
 
 
 class ObservedEngine:
-    """An engine whose answers and refusals are recorded with the current request."""
+    """An engine whose answers and refusals are recorded with the current request.
+
+    A request has one engine from its first question to its end, whatever takes over meanwhile.
+    """
 
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self._engine = engine
         self._metrics = metrics
-        self.model = engine.model
-        self.admit = engine.admit
+        self.fallback = engine.fallback
         self.is_alive = engine.is_alive
         self.waiting = engine.waiting
+        self.held = engine.held
         self.close = engine.close
 
+    @property
+    def model(self) -> ModelInfo:
+        return self._of_request().model
+
+    def admit(self) -> AbstractContextManager[None]:
+        return self._of_request().admit()
+
     def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
-        return self._recorded(self._engine.classify(files, top))
+        return self._recorded(self._of_request().classify(files, top))
 
     def classify_pixels(self, pixels: Sequence[np.ndarray], top: int | None = None) -> list[Answer | ClassifierError]:
-        return self._recorded(self._engine.classify_pixels(pixels, top))
+        return self._recorded(self._of_request().classify_pixels(pixels, top))
 
     def explain(self, read: Callable[[], bytes], index: int) -> Explanation:
-        return self._engine.explain(read, index)
+        return self._of_request().explain(read, index)
+
+    def _of_request(self) -> Engine:
+        """Return the engine that the current request holds."""
+        if "engine" not in g:
+            g.holds = ExitStack()
+            g.engine = g.holds.enter_context(self._engine.held())
+        return cast(Engine, g.engine)
 
     def _recorded(self, answers: list[Answer | ClassifierError]) -> list[Answer | ClassifierError]:
         for answer in answers:
@@ -67,6 +85,7 @@ class RequestLog:
         self._names = bool(settings.log_names)
 
     def add_to(self, app: Flask) -> None:
+        app.teardown_appcontext(release_engine)
         app.before_request(self.begin)
         app.after_request(self.end)
         app.add_url_rule("/metrics", view_func=self.metrics)
@@ -116,6 +135,12 @@ class RequestLog:
         photos = [photo_line(answer) for answer in g.get("answers", [])]
         names = [file.filename for file in request.files.values()] if self._names and photos else []
         return line | ({"photos": photos} if photos else {}) | ({"names": names} if names else {})
+
+
+def release_engine(_: BaseException | None) -> None:
+    """End the hold of a request that is over."""
+    if "holds" in g:
+        g.holds.close()
 
 
 def photo_line(answer: Answer | ClassifierError) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from classifier.contract import Engine
 from classifier.photos.decode import READABLE
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import KeptResults
-from web.pages.examples import examples_of
 from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
@@ -22,12 +21,10 @@ def add_pages(
     app: Flask, engine: Engine, uploads: KeptResults, settings: Settings, on_feedback: Callable[[bool], None]
 ) -> None:
     """Add the pages' views and templates, and the handler of every error. `on_feedback` hears whether we were right."""
-    examples = examples_of(settings)
-    threshold = engine.model.threshold if settings.threshold is None else settings.threshold
-    rendering = Rendering(engine.model, settings, examples, threshold)
-    outcomes = Outcomes(engine.model.name, uploads, threshold)
+    outcomes = Outcomes(engine, uploads, settings.threshold)
+    rendering = Rendering(engine, settings, outcomes.threshold)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
-    UploadViews(engine, settings, examples, outcomes, rendering).add_to(app)
+    UploadViews(engine, settings, outcomes, rendering).add_to(app)
     ResultViews(engine, uploads, feedback, outcomes, rendering, on_feedback).add_to(app)
     app.register_error_handler(Exception, rendering.error)
     add_templates(app)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from classifier.contract import Engine
 from classifier.errors import ResultNotFound
 from web.settings import ROOT, Settings
 
@@ -33,7 +34,8 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name.isprintable() and path.is_file()
 
 
-def examples_of(settings: Settings) -> Examples:
-    """Return the examples of the model's folder if it has any, else the site's own."""
-    own = Examples(Path(settings.model) / "examples")
+def examples_of(engine: Engine, settings: Settings) -> Examples:
+    """Return the examples in the folder of the model that answers if it has any, else the site's own."""
+    name = settings.fallback if engine.fallback() else settings.model
+    own = Examples(Path(name) / "examples")
     return own if own.names() else Examples(ROOT / "static" / "examples")

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import url_for
 
-from classifier.contract import Answer, Prediction
+from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError
 from classifier.storage.kept import KeptResults
 from web.problems import Problem, problem
@@ -43,18 +43,25 @@ class Outcome:
 
 
 class Outcomes:
-    """Makes outcomes of answers and keeps them. A top probability below `threshold` (0 to 1) counts as not sure."""
+    """Makes outcomes of answers and keeps them.
 
-    def __init__(self, model: str, uploads: KeptResults, threshold: float) -> None:
-        self._model = model
+    A top probability below `threshold` (0 to 1), or the model's own if that is None, counts as not sure.
+    """
+
+    def __init__(self, engine: Engine, uploads: KeptResults, threshold: float | None) -> None:
+        self._engine = engine
         self._uploads = uploads
         self._threshold = threshold
+
+    def threshold(self) -> float:
+        return self._engine.model.threshold if self._threshold is None else self._threshold
 
     def record(self, filename: str, answer: Answer | ClassifierError) -> Outcome:
         """Return the outcome of an answer, kept if possible; its picture can be shown even if it cannot be kept."""
         if isinstance(answer, ClassifierError):
             return Outcome(filename=filename, error=problem(answer))
-        sure = answer.predictions[0].score >= self._threshold if self._threshold else None
+        threshold = self.threshold()
+        sure = answer.predictions[0].score >= threshold if threshold else None
         outcome = Outcome(filename=filename, predictions=answer.predictions, sure=sure, seconds=answer.seconds)
         if not self._uploads.enabled:
             return with_embedded_picture(outcome, answer.preview)
@@ -74,7 +81,8 @@ class Outcomes:
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         predictions = [asdict(prediction) for prediction in outcome.predictions]
-        return self._uploads.keep(preview, {"model": self._model, "predictions": predictions, "sure": outcome.sure})
+        model = self._engine.model.name
+        return self._uploads.keep(preview, {"model": model, "predictions": predictions, "sure": outcome.sure})
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:

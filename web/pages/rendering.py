@@ -1,13 +1,13 @@
 """Outcomes and errors -> a page, or JSON for clients that prefer it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import SecurityError, Unauthorized
 
-from classifier.contract import ModelInfo
-from web.pages.examples import Examples
+from classifier.contract import Engine, ModelInfo
+from web.pages.examples import examples_of
 from web.pages.outcome import Outcome
 from web.problems import prefers_json, problem, problem_json, set_status
 from web.settings import Settings
@@ -19,13 +19,10 @@ ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the
 class Rendering:
     """Renders pages with the parts that they share: the form, the model, the examples."""
 
-    def __init__(self, model: ModelInfo, settings: Settings, examples: Examples, threshold: float) -> None:
-        self._model = model
+    def __init__(self, engine: Engine, settings: Settings, threshold: Callable[[], float]) -> None:
+        self._engine = engine
         self._settings = settings
-        self._examples = examples
         self._threshold = threshold
-        labels = [label.name for label in model.labels]
-        self._suggestions = labels if len(labels) <= MAX_SUGGESTIONS else []  # for correcting a result
         # One page at a time: the photos of a batch are answered together, and threads that render at once compete
         # for the interpreter, which cost 2% of the throughput with 32 clients (docs/performance.md).
         self._lock = threading.Lock()
@@ -46,7 +43,7 @@ class Rendering:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
-        document = {"model": model or self._model.name, "results": [outcome.as_json() for outcome in outcomes]}
+        document = {"model": model or self._engine.model.name, "results": [outcome.as_json() for outcome in outcomes]}
         if not prefers_json(request):
             response = self.page(outcomes)
         elif failure:
@@ -59,15 +56,22 @@ class Rendering:
         return response
 
     def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
+        model = self._engine.model
         context = {
-            "model": self._model,
+            "model": model,
+            "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
             "notice": notice,
-            "examples": self._examples.names(),
-            "threshold": self._threshold,
-            "suggestions": self._suggestions,
+            "examples": examples_of(self._engine, self._settings).names(),
+            "threshold": self._threshold(),
+            "suggestions": suggestions(model),
             "why": request.args.get("why", type=int),
         }
         with self._lock:
             return make_response(render_template("index.html", **context))
+
+
+def suggestions(model: ModelInfo) -> list[str]:
+    """Return the classes to choose from when correcting a result; none if they are too many."""
+    return [label.name for label in model.labels] if len(model.labels) <= MAX_SUGGESTIONS else []

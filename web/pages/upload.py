@@ -7,7 +7,7 @@ from flask import Flask, Request, Response, request, send_file
 
 from classifier.contract import Engine
 from classifier.errors import NoImage, TooLarge
-from web.pages.examples import Examples
+from web.pages.examples import Examples, examples_of
 from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
 from web.pages.wording import printable
@@ -39,12 +39,9 @@ def sent_photos(request: Request, max_files: int, examples: Examples) -> list[Se
 class UploadViews:
     """The views of the form. Each reads the request, calls the engine, and renders."""
 
-    def __init__(
-        self, engine: Engine, settings: Settings, examples: Examples, outcomes: Outcomes, rendering: Rendering
-    ) -> None:
+    def __init__(self, engine: Engine, settings: Settings, outcomes: Outcomes, rendering: Rendering) -> None:
         self._engine = engine
         self._settings = settings
-        self._examples = examples
         self._outcomes = outcomes
         self._rendering = rendering
 
@@ -58,11 +55,14 @@ class UploadViews:
 
     def classify(self) -> Response:
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
-            photos = sent_photos(request, self._settings.max_files, self._examples)
+            photos = sent_photos(request, self._settings.max_files, self._examples())
         answers = self._engine.classify([photo.data for photo in photos])
         return self._rendering.outcomes(
             [self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
         )
 
     def example(self, name: str) -> Response:
-        return send_file(BytesIO(self._examples.read(name)), download_name=name, max_age=3600)
+        return send_file(BytesIO(self._examples().read(name)), download_name=name, max_age=3600)
+
+    def _examples(self) -> Examples:
+        return examples_of(self._engine, self._settings)

@@ -11,9 +11,16 @@ from PIL import Image
 from support.pictures import encoded, picture, textured
 
 from classifier.errors import DataError
-from classifier.evaluation import plots, report
-from classifier.evaluation.metrics import measure
-from classifier.evaluation.summary import as_text
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scikit_learn():
+    """Import here what imports scikit-learn and matplotlib, so that collecting the tests does not."""
+    global plots, report, measure, as_text
+    from classifier.evaluation import plots, report
+    from classifier.evaluation.metrics import measure
+    from classifier.evaluation.summary import as_text
+
 
 ODD = "<b>$x_1$</b> & 日本"
 FIVE = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]

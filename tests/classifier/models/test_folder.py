@@ -46,6 +46,7 @@ def refused(path: Path) -> str:
     return message
 
 
+@pytest.mark.every_backend
 def test_what_was_written_is_read(original):
 
     from classifier.models import folder

@@ -44,6 +44,7 @@ def heat(network, pixels, index):
     return GradCam(network)(pixels, index)
 
 
+@pytest.mark.every_backend
 def test_a_toy_network_by_hand(keras, picture):
     """Class 0 is 2 red - 1 green: each pixel's gradient is (2, -1) / 16, so the heat is relu(2 red - green), scaled."""
     expected = np.zeros((4, 4))
@@ -51,18 +52,21 @@ def test_a_toy_network_by_hand(keras, picture):
     np.testing.assert_allclose(heat(toy(keras, [[2, 0], [-1, 1]]), picture, 0), expected, atol=1e-6)
 
 
+@pytest.mark.every_backend
 def test_each_class_has_its_own_map(keras, picture):
     expected = np.zeros((4, 4))
     expected[0, 3] = 1
     np.testing.assert_allclose(heat(toy(keras, [[2, 0], [-1, 1]]), picture, 1), expected, atol=1e-6)
 
 
+@pytest.mark.every_backend
 def test_a_map_where_nothing_speaks_for_the_class_is_all_zero(keras, picture):
     found = heat(toy(keras, [[-1, 1], [-1, 1]]), picture, 0)
     assert not found.any()
     assert np.isfinite(found).all()
 
 
+@pytest.mark.every_backend
 def test_the_network_is_not_changed(keras, picture):
     network = toy(keras, [[2, 0], [-1, 1]])
     before = [weight.copy() for weight in network.get_weights()], network(picture[np.newaxis]), len(network.layers)
@@ -74,6 +78,7 @@ def test_the_network_is_not_changed(keras, picture):
     assert before[2] == after[2]
 
 
+@pytest.mark.every_backend
 def test_a_network_without_a_map_says_so(keras):
     pictures = keras.Input((4, 4, 3), dtype="uint8")
     flat = keras.layers.Flatten()(keras.ops.cast(pictures, "float32"))

@@ -104,6 +104,7 @@ def by_hand(network, scale="0..255"):
     return np.asarray(network(SCALED[scale](PIXELS.astype("float32")).astype("float32"), training=False))
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("kind", [functional, sequential])
 def test_the_answers_are_the_original_ones(imported, kind, format):
@@ -136,6 +137,7 @@ def test_networks_within_the_network_become_flat(imported, tmp_path, kind):
     assert "conv" in [layer.name for layer in network.layers]
 
 
+@pytest.mark.every_backend
 def test_two_networks_with_the_same_names_within_stay_two(imported):
     from keras import Input, Model, layers
 
@@ -167,6 +169,7 @@ def test_one_sigmoid_output_becomes_two_classes_the_second_is_its_own(imported, 
     assert len(card.labels) == 2
 
 
+@pytest.mark.every_backend
 def test_one_channel_is_given_greyscale(imported):
     network = functional(channels=1)
     ours, card = imported(network, scale="0..1")
@@ -175,6 +178,7 @@ def test_one_channel_is_given_greyscale(imported):
     assert card.color_mode == "grayscale"
 
 
+@pytest.mark.every_backend
 def test_an_imported_model_runs_in_reduced_precision(imported, tmp_path):
 
     full, _ = imported(functional())

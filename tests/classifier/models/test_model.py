@@ -400,18 +400,43 @@ def test_labels_are_those_of_keras_class_index():
     assert labels.imagenet() == labels.read(SHARED / "imagenet_class_index.json")
 
 
-def no_network(*args, **kwargs):
-    raise Exception("URL fetch failure on https://example.org: None -- unreachable\nand more")
-
-
-def test_without_network_or_cache_the_weights_are_missing(monkeypatch):
+@pytest.mark.parametrize("name", ["vgg16", "efficientnet_b0", "resnet50"])
+@pytest.mark.parametrize("include_top", [True, False])
+def test_the_file_that_is_needed_is_the_one_that_keras_would_download(monkeypatch, name, include_top):
     from keras.src.utils import file_utils
 
-    monkeypatch.setattr(file_utils, "get_file", no_network)
-    message = refused("vgg16", "imagenet")
-    assert message.startswith("The weights of vgg16 cannot be obtained: expected")
-    assert "URL fetch failure" in message
-    assert message.count("; or ") == 2
+    from classifier.models.pretrained import find_builder, needed_file
+
+    class Opened(Exception):
+        pass
+
+    def open_url(url, path, reporthook):
+        raise Opened(url, path)
+
+    monkeypatch.setattr(file_utils, "urlretrieve", open_url)
+    monkeypatch.setattr(file_utils.os.path, "exists", lambda path: False)
+    builder = find_builder(name)
+    with pytest.raises(Opened) as opened:
+        builder(weights="imagenet", include_top=include_top)
+    file = needed_file(builder, {"include_top": include_top})
+    assert (file.url, str(file.path)) == opened.value.args
+    assert file.title == builder.__name__
+    assert len(file.digest) in (32, 64)
+
+
+def test_weights_are_found_in_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    from keras.src.backend import config
+
+    from classifier.models.pretrained import find_builder, needed_file
+
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    vgg16 = find_builder("vgg16")
+    assert tmp_path not in needed_file(vgg16, {}).path.parents
+    cached = tmp_path / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    cached.parent.mkdir()
+    cached.touch()
+    assert needed_file(vgg16, {}).path == cached
 
 
 def test_random_weights_have_the_labels_of_imagenet():

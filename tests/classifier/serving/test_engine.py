@@ -317,3 +317,12 @@ def test_an_answer_tells_where_its_time_went(make, model):
     assert stages.batch == other.stages.batch == 2
     assert min(stages.decode, stages.predict) > 0
     assert stages.decode + stages.wait + stages.predict == pytest.approx(answer.seconds)
+
+
+def test_a_model_elsewhere_is_left_when_all_is_answered():
+    left = threading.Event()
+    engine = LocalEngine(ToyModel(), on_close=left.set)
+    assert isinstance(engine.classify([picture()])[0], Answer)
+    assert not left.is_set()
+    engine.close()
+    assert left.is_set()

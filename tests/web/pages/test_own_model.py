@@ -21,7 +21,7 @@ from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.every_backend]
 
 THRESHOLD = 0.6
 UNSURE = picture("#806e60")  # not much redder than green or blue
