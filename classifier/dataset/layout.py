@@ -247,8 +247,9 @@ def class_folders(root: Path, passed_over: list[Rejected]) -> Folders:
     """Return the folders directly in `root` by their names in Unicode's composed form (NFC)."""
     entries = files.entries_of(root)
     passed_over += entries.passed_over
-    passed_over += [Rejected(path, DEAD_LINK) for path in entries.files if path.is_symlink() and not path.exists()]
-    if loose := [path for path in entries.files if is_photo(path)]:
+    dead = {path for path in entries.files if path.is_symlink() and not path.exists()}
+    passed_over += [Rejected(path, DEAD_LINK) for path in sorted(dead)]
+    if loose := [path for path in entries.files if is_photo(path) and path not in dead]:
         passed_over.append(Rejected(root, f"{quantity(len(loose), 'photo')} beside the class folders, in none of them"))
     classes: Folders = {}
     for path in sorted([*entries.folders, *entries.links]):

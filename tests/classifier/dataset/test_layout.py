@@ -123,7 +123,7 @@ def test_a_class_that_is_a_dead_link_and_loose_photos_are_told(tmp_path):
     (tmp_path / "cow").symlink_to("gone")
     assert passed_over(tmp_path) == {
         "cow": "a link that leads nowhere",
-        ".": "2 photos beside the class folders, in none of them",
+        ".": "1 photo beside the class folders, in none of them",
     }
 
 
