@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from classifier.errors import DataError
 from classifier.photos.files import Rejected
-from classifier.text import is_class_name, printable
+from classifier.text import is_class_name, printable, quantity
 
 FILE_COLUMNS = (
     "filename",
@@ -46,7 +46,7 @@ def read_labels(table: Path, folder: Path, paths: Sequence[Path]) -> tuple[dict[
     if missing:
         shown = ", ".join(map(printable, missing[:NAMED]))
         raise DataError(
-            f"{table} names {len(missing):,} photos that are not in {folder} or not the only ones of that name "
+            f"{table} names {quantity(len(missing), 'photo')} not found in {folder}, or found there more than once "
             f"({shown}); expected paths below that folder."
         )
     left = [Rejected(path, f"not in {table.name}, so no label") for path in paths if path not in labels]

@@ -144,7 +144,7 @@ def test_photos_are_labelled_by_a_csv_file(tmp_path):
         ("a,b\n1.jpg,cat\n", "expected the columns filename,label"),
         ("filename,label\n1.jpg\n", "expected a filename and a label"),
         ("filename,label\n1.jpg,cat\n1.jpg,dog\n", "two labels, cat and dog"),
-        ("filename,label\n9.jpg,cat\n", "names 1 photos that are not in"),
+        ("filename,label\n9.jpg,cat\n", "names 1 photo not found in"),
     ],
 )
 def test_a_csv_file_that_does_not_fit_is_one_sentence(tmp_path, text, reason):
