@@ -45,10 +45,13 @@ def find(folder: Path, options: DataOptions = DEFAULTS, least: int = 2) -> Layou
     """Find the classes and their files, by path; no photo is opened.
 
     `folder` contains a folder per class, or folders for the parts of a split that do. Raises DataError if there are
-    fewer than `least` classes, or if it is not certain which folders are classes and which are parts.
+    fewer than `least` classes, if it is not certain which folders are classes and which are parts, or if `options`
+    exclude each other.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one that contains a folder of photos per class.")
+    if options.labels and options.parts != AUTO:
+        raise DataError("--labels and --parts exclude each other, as the CSV file names no parts; please give one.")
     found = labelled(folder, options.labels) if options.labels else in_folders(folder, options)
     if len(found.classes) < least:
         classes = "class" if options.labels else "class folder"
