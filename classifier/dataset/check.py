@@ -18,9 +18,10 @@ from rich.table import Column, Table
 from classifier.dataset.duplicates import Group, grouped, without_duplicates
 from classifier.dataset.hashes import difference_hash, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
-from classifier.dataset.options import DEFAULTS, PARTS, DataOptions
+from classifier.dataset.options import DEFAULTS, PARTS, SEED, TEST, VALIDATION, DataOptions
 from classifier.dataset.reading import Dataset
-from classifier.errors import ClassifierError
+from classifier.dataset.split import MORE_PHOTOS, split
+from classifier.errors import ClassifierError, DataError
 from classifier.photos import decode
 from classifier.photos.files import Rejected, in_threads, read
 from classifier.text import printable, quantity
@@ -29,6 +30,7 @@ SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced sca
 TINY = 10  # photos; a smaller class is reported
 IMBALANCE = 5  # times as many photos in the largest class as in the smallest; a larger ratio is reported
 EXAMPLES, MEMBERS = 10, 4  # listed of a finding, and of a group of copies
+TO_DIVIDE = "to divide into train, validation and test, near copies counted once"
 SCOPES = {  # by whether a group of copies crosses classes, and whether it crosses parts
     (True, True): "in two or more classes and parts, where only one can be right",
     (True, False): "in two or more classes, where only one can be right",
@@ -122,11 +124,21 @@ def problems(found: DatasetCheck) -> list[str]:
     for part, least in needed.items():
         sizes = ((printable(name), counts[label, part]) for label, name in enumerate(found.classes))
         if few := [f"{name} ({size})" for name, size in sizes if size < least]:
-            where = (
-                f"in {part}" if found.parts else "to divide into train, validation and test, near copies counted once"
+            where, advice = (f"in {part}", "") if found.parts else (TO_DIVIDE, f"; {MORE_PHOTOS}")
+            sentences.append(
+                f"Every class needs {least} or more usable photos {where}; too few: {shorten(few)}{advice}."
             )
-            sentences.append(f"Every class needs {least} or more usable photos {where}; too few: {shorten(few)}.")
-    return sentences
+    spans_classes = len({(label, group) for label, _, group in drawn}) > len({group for _, _, group in drawn})
+    return sentences or (refusal(found.usable) if spans_classes else [])
+
+
+def refusal(photos: Dataset) -> list[str]:
+    """Return the sentence with which a split by the defaults fails; none if it succeeds."""
+    try:
+        split(photos, VALIDATION, TEST, SEED)
+    except DataError as error:
+        return [str(error)]
+    return []
 
 
 def warnings(found: DatasetCheck) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PARTS = ("train", "validation", "test")
+VALIDATION, TEST, SEED = 0.1, 0.2, 0  # the split that training draws by default
 AUTO, NONE = "auto", "none"
 ENTRY = re.compile(rf"({'|'.join(PARTS)})=([^,]+)")
 

@@ -12,6 +12,7 @@ from classifier.errors import DataError
 
 Parts = dict[str, np.ndarray]  # the indices of the photos of each part
 
+MORE_PHOTOS = "add photos taken at other moments, or divide the folder by hand into train, validation and test"
 PURPOSES = {"train": "to train on", "validation": "for validation", "test": "for the test"}
 
 
@@ -45,11 +46,13 @@ def sample_stratified(
 ) -> np.ndarray:
     """Draw a share of the candidates of every class as whole groups, at least one group if more than `left` are there.
 
-    `labels` and `groups` are int (n,), `candidates` is bool (n,). A group of several classes counts for its first.
+    `labels` and `groups` are int (n,), `candidates` is bool (n,). A group of several classes counts for the smallest.
     """
     chosen = np.zeros(len(labels), bool)
-    _, first, inverse = np.unique(np.where(candidates, groups, -1), return_index=True, return_inverse=True)
-    owners = labels[first][inverse] if len(labels) else labels
+    order = np.argsort(np.bincount(labels[candidates], minlength=labels.max(initial=0) + 1)[labels], kind="stable")
+    names, first = np.unique(np.where(candidates, groups, -1)[order], return_index=True)
+    inverse = np.searchsorted(names, np.where(candidates, groups, -1))
+    owners = labels[order[first]][inverse]
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(candidates & (owners == label)))
         wanted = max(1, round(share * len(members)))
@@ -74,5 +77,6 @@ def check(part: str, labels: np.ndarray, classes: Sequence[str]) -> None:
     if missing:
         raise DataError(
             f"There is no photo of {', '.join(missing[:5])} {PURPOSES[part]}; every class needs at least three "
-            f"readable, different photos, of which near copies count as one: one {', one '.join(PURPOSES.values())}."
+            f"readable, different photos, one {', one '.join(PURPOSES.values())}, and near copies count as one, "
+            f"of one class; {MORE_PHOTOS}."
         )

@@ -16,6 +16,7 @@ from classifier.dataset.check import as_text, inspect, problems, warnings
 from classifier.dataset.contact_sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
 from classifier.dataset.duplicates import without_duplicates
 from classifier.dataset.layout import Photo, find
+from classifier.dataset.options import SEED, TEST, VALIDATION
 from classifier.dataset.reading import read
 from classifier.dataset.split import split
 from classifier.errors import DataError
@@ -266,8 +267,21 @@ def test_a_class_with_too_few_photos_to_divide_is_a_problem(folder):
     fill(folder / "owls", 400, 3)
     (sentence,) = problems(inspect(folder))
     assert sentence.startswith("Every class needs 3 or more usable photos to divide into train, validation and test")
-    assert sentence.endswith("too few: newts (1).")
+    assert "too few: newts (1); add photos taken at other moments, or divide the folder by hand" in sentence
     assert sentence in as_text(inspect(folder))
+
+
+@pytest.mark.parametrize(("classes", "fails"), [(["newts"], False), (["newts", "owls", "rats"], True)])
+def test_check_and_the_split_agree_on_near_copies_that_span_classes(folder, classes, fails):
+    """Each class has three photos, one of them a near copy of a photo of the next class (or of cats)."""
+    for number, name in enumerate(classes):
+        fill(folder / name, 300 + 2 * number, 2)
+        again = scene(300 + 2 * ((number + 1) % len(classes))) if len(classes) > 1 else scene(105)
+        (folder / name / "again.jpg").write_bytes(encoded(again, "JPEG", quality=60))
+    found = problems(inspect(folder))
+    assert bool(found) == fails
+    with pytest.raises(DataError, match="add photos taken at other moments") if fails else nullcontext():
+        split(without_duplicates(read(folder, (64, 64))), VALIDATION, TEST, SEED)
 
 
 def test_copies_and_broken_files_do_not_count(folder):

@@ -158,5 +158,5 @@ def test_a_csv_file_that_does_not_fit_is_one_sentence(tmp_path, text, reason):
 def test_labels_and_parts_exclude_each_other(tmp_path, parts):
     place(tmp_path, "photos/cat/1.jpg", "photos/dog/2.jpg")
     (tmp_path / "labels.csv").write_text("filename,label\n1.jpg,cat\n2.jpg,dog\n")
-    with pytest.raises(DataError, match="^--labels and --parts exclude each other"):
+    with pytest.raises(DataError, match=r"^--labels and --parts exclude each other"):
         find(tmp_path, DataOptions(labels=tmp_path / "labels.csv", parts=parts))

@@ -150,3 +150,10 @@ def test_variants_that_roboflow_named_stay_in_one_part():
 def test_a_class_of_one_burst_cannot_be_divided():
     with pytest.raises(DataError, match=r"no photo of daisy, .* near copies count as one"):
         split(made([12, 12, 12], bursts=12), 0.1, 0.2, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_class_inside_a_larger_one_is_in_every_part(seed):
+    dataset = made([40, 3, 20])
+    dataset.hashes[40:43] = dataset.hashes[:3]
+    assert [found[1] for found in counts(dataset, split(dataset, 0.1, 0.2, seed)).values()] == [1, 1, 1]
