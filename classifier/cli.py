@@ -18,9 +18,20 @@ from click.core import ParameterSource
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
 from classifier.models.quick_start import import_keras
-from classifier.options import ENV_PREFIX, UPLOADS, Device, Limits, ModelOptions, choices, expected, shown_default
+from classifier.options import (
+    ENV_PREFIX,
+    UPLOADS,
+    Device,
+    Limits,
+    ModelOptions,
+    Precision,
+    choices,
+    expected,
+    shown_default,
+)
 from classifier.training.options import Options
 
 FAILED, INTERRUPTED = 1, 130
@@ -233,16 +244,17 @@ def predict_into(
 
 @commands.command("check", short_help="inspect a folder of photos per class")
 @click.argument("data", metavar="DATA", type=PATH)
+@options_of(DataOptions)
 @click.option("--sheet", type=PATH, help="write a contact sheet with some photos of every class to this file")
-def check(data: Path, sheet: Path | None) -> int:
+def check(data: Path, sheet: Path | None, **values: Any) -> int:
     """Inspect a folder of photos per class without changing it. The exit code is 1 if training would fail."""
-    return check_data(data, sheet)
+    return check_data(data, sheet, DataOptions(**values))
 
 
-def check_data(data: Path, sheet: Path | None = None) -> int:
+def check_data(data: Path, sheet: Path | None = None, options: DataOptions = DEFAULTS) -> int:
     from classifier.dataset import check, contact_sheet
 
-    found = check.inspect(data)
+    found = check.inspect(data, options)
     print(check.as_text(found))
     if sheet:
         contact_sheet.contact_sheet(found.classes, found.photos).save(sheet)
@@ -254,13 +266,16 @@ def check_data(data: Path, sheet: Path | None = None) -> int:
 @click.argument("data", metavar="DATA", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="the model folder to write")
 @options_of(Options)
+@options_of(DataOptions)
 @options_of(ModelOptions, "device")
 def train(data: Path, output: Path, device: Device, **values: Any) -> int:
     """Train on a folder of photos per class and write a model folder, which CLASSIFIER_MODEL can then name."""
-    return train_on(data, output, Options(**values), device)
+    return train_on(data, output, selected(Options, values), device, selected(DataOptions, values))
 
 
-def train_on(data: Path, output: Path, options: Options, device: Device = "auto") -> int:
+def train_on(
+    data: Path, output: Path, options: Options, device: Device = "auto", data_options: DataOptions = DEFAULTS
+) -> int:
     from classifier.models.device import settle
 
     settle(device, "float32")  # before TensorFlow is imported
@@ -269,7 +284,7 @@ def train_on(data: Path, output: Path, options: Options, device: Device = "auto"
     import_keras()
     from classifier.training.train import train
 
-    metrics = train(data, output, options)
+    metrics = train(data, output, options, data_options)
     print(as_text(metrics, list(metrics["classes"])))
     print(f"Written to {output}; its report.html has the details. Serve it: CLASSIFIER_MODEL={output} make run")
     return 0
@@ -278,17 +293,20 @@ def train_on(data: Path, output: Path, options: Options, device: Device = "auto"
 @commands.command("evaluate", short_help="measure a model folder")
 @click.argument("model", metavar="MODEL", type=PATH)
 @click.argument("data", metavar="DATA", type=PATH)
+@options_of(DataOptions)
 @options_of(ModelOptions, "precision", "device")
 @click.option("-o", "--output", type=PATH, help="write report.html, metrics.json and pictures to this folder")
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON")
-def evaluate(model: Path, data: Path, output: Path | None, as_json: bool, **values: Any) -> int:
+def evaluate(
+    model: Path, data: Path, output: Path | None, as_json: bool, precision: Precision, device: Device, **values: Any
+) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
     from classifier.evaluation.summary import as_text  # reports a missing extra at once
 
     import_keras()
     from classifier.evaluation.evaluate import evaluate
 
-    metrics, classes = evaluate(model, data, output, **values)
+    metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values))
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
     return 0
 

@@ -15,18 +15,22 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from classifier.dataset.duplicates import Group, difference_hash, grouped, linked, without_duplicates
-from classifier.dataset.reading import Dataset, Photo, find
-from classifier.dataset.split import PARTS
-from classifier.errors import ClassifierError
+from classifier.dataset.duplicates import Group, grouped, without_duplicates
+from classifier.dataset.hashes import difference_hash, near_copies
+from classifier.dataset.layout import Photo, case_variants, find
+from classifier.dataset.options import DEFAULTS, PARTS, SEED, TEST, VALIDATION, DataOptions
+from classifier.dataset.reading import Dataset
+from classifier.dataset.split import MORE_PHOTOS, split
+from classifier.errors import ClassifierError, DataError
 from classifier.photos import decode
-from classifier.photos.files import in_threads, read
+from classifier.photos.files import Rejected, in_threads, read
 from classifier.text import printable, quantity
 
 SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
 TINY = 10  # photos; a smaller class is reported
 IMBALANCE = 5  # times as many photos in the largest class as in the smallest; a larger ratio is reported
 EXAMPLES, MEMBERS = 10, 4  # listed of a finding, and of a group of copies
+TO_DIVIDE = "to divide into train, validation and test, near copies counted once"
 SCOPES = {  # by whether a group of copies crosses classes, and whether it crosses parts
     (True, True): "in two or more classes and parts, where only one can be right",
     (True, False): "in two or more classes, where only one can be right",
@@ -57,18 +61,21 @@ class DatasetCheck:
     unreadable: list[FileCheck]
     same: list[Group]
     similar: list[Group]
-    usable: list[Photo]  # the photos that training would keep
+    usable: Dataset  # the photos that training would keep, without pixels
+    passed_over: list[Rejected]  # files and folders that were not read
 
 
-def inspect(folder: Path) -> DatasetCheck:
+def inspect(folder: Path, options: DataOptions = DEFAULTS) -> DatasetCheck:
     """Read every file once, as training would. Raises DataError if `folder` has fewer than two classes."""
-    classes, photos = find(folder)
+    layout = find(folder, options)
+    classes, photos = layout.classes, layout.photos
     checks = in_threads(check_file, photos, "Checking photos")
     readable = [check for check in checks if not check.error]
     unreadable = [check for check in checks if check.error]
     same, similar = copies(readable)
     usable = usable_photos(folder, classes, readable)
-    return DatasetCheck(folder, classes, photos, given_parts(photos), readable, unreadable, same, similar, usable)
+    parts = given_parts(photos)
+    return DatasetCheck(folder, classes, photos, parts, readable, unreadable, same, similar, usable, layout.passed_over)
 
 
 def check_file(photo: Photo) -> FileCheck:
@@ -89,29 +96,49 @@ def given_parts(photos: Sequence[Photo]) -> list[str]:
 def copies(readable: Sequence[FileCheck]) -> tuple[list[Group], list[Group]]:
     """Return the groups of exact copies, and the groups of near copies that are not exact ones."""
     photos = [check.photo for check in readable]
-    hashes = np.frombuffer(b"".join(check.hash for check in readable), np.uint64).reshape(-1, 4)
+    groups = near_copies(hashes_of(readable), [photo.path for photo in photos]).tolist()
     same = grouped(photos, [check.digest for check in readable])
-    return same, [group for group in grouped(photos, linked(hashes).tolist()) if group not in set(same)]
+    return same, [group for group in grouped(photos, groups) if group not in set(same)]
 
 
-def usable_photos(folder: Path, classes: list[str], readable: Sequence[FileCheck]) -> list[Photo]:
+def hashes_of(readable: Sequence[FileCheck]) -> np.ndarray:
+    return np.frombuffer(b"".join(check.hash for check in readable), np.uint64).reshape(-1, 4)
+
+
+def usable_photos(folder: Path, classes: list[str], readable: Sequence[FileCheck]) -> Dataset:
     photos, digests = [check.photo for check in readable], [check.digest for check in readable]
     no_pixels = np.empty((0, *SIZE, 3), np.uint8)
-    return without_duplicates(Dataset(folder, classes, photos, digests, [], np.arange(len(photos)), no_pixels)).photos
+    rows = np.arange(len(photos))
+    return without_duplicates(Dataset(folder, classes, photos, digests, [], rows, no_pixels, hashes_of(readable)))
 
 
 def problems(found: DatasetCheck) -> list[str]:
     """Return a sentence for every reason why training would fail; none if it would not."""
-    counts = Counter((photo.label, photo.part or "train") for photo in found.usable)
+    groups = near_copies(found.usable.hashes, [photo.path for photo in found.usable.photos]).tolist()
+    photos = zip(found.usable.photos, groups, strict=True)
+    drawn = {(photo.label, photo.part or "train", group) for photo, group in photos}
+    counts = Counter((label, part) for label, part, _ in drawn)
     parts = found.parts or ["train"]
     needed = dict.fromkeys(parts, 1) | {"train": 4 - len(parts)}  # missing parts are drawn from train
     sentences = []
     for part, least in needed.items():
         sizes = ((printable(name), counts[label, part]) for label, name in enumerate(found.classes))
         if few := [f"{name} ({size})" for name, size in sizes if size < least]:
-            where = f"in {part}" if found.parts else "to divide into train, validation and test"
-            sentences.append(f"Every class needs {least} or more usable photos {where}; too few: {shorten(few)}.")
-    return sentences
+            where, advice = (f"in {part}", "") if found.parts else (TO_DIVIDE, f"; {MORE_PHOTOS}")
+            sentences.append(
+                f"Every class needs {least} or more usable photos {where}; too few: {shorten(few)}{advice}."
+            )
+    spans_classes = len({(label, group) for label, _, group in drawn}) > len({group for _, _, group in drawn})
+    return sentences or (refusal(found.usable) if spans_classes else [])
+
+
+def refusal(photos: Dataset) -> list[str]:
+    """Return the sentence with which a split by the defaults fails; none if it succeeds."""
+    try:
+        split(photos, VALIDATION, TEST, SEED)
+    except DataError as error:
+        return [str(error)]
+    return []
 
 
 def warnings(found: DatasetCheck) -> list[str]:
@@ -120,11 +147,15 @@ def warnings(found: DatasetCheck) -> list[str]:
     unreadable = [f"{shown(check.photo, folder)}: {check.error}" for check in found.unreadable]
     others = [check for check in found.readable if extensions.get(check.photo.path.suffix.lower()) != check.format]
     mislabelled = [f"{shown(check.photo, folder)}: {check.format}" for check in others]
+    passed_over = [f"{printable(str(path.relative_to(folder)))}: {reason}" for path, reason in found.passed_over]
     return [
+        *finding("Passed over without reading it", "item", passed_over),
+        *finding("Classes whose names differ in upper and lower case only", "group", case_variants(found.classes)),
         *finding("Training leaves out files that cannot be read", "file", unreadable),
         *finding("The content does not match the file extension, which does no harm", "file", mislabelled),
         *about_copies(folder, "The same file, which training uses at most once, is", found.same),
         *about_copies(folder, "Nearly the same photo is", found.similar),
+        *about_split(found),
         *about_sizes(found.classes, Counter(check.photo.label for check in found.readable)),
     ]
 
@@ -136,6 +167,18 @@ def about_copies(folder: Path, statement: str, groups: Iterable[Group]) -> list[
         examples[crosses].append(shorten([shown(photo, folder) for photo in group], MEMBERS, " = "))
     findings = (finding(f"{statement} {scope}", "photo", examples[key]) for key, scope in SCOPES.items())
     return [text for texts in findings for text in texts]
+
+
+def about_split(found: DatasetCheck) -> list[str]:
+    """Say what near copies would do to a split that is drawn photo by photo."""
+    groups = [group for group in found.similar if len({photo.part for photo in group}) == 1]
+    if not groups or len(found.parts) == len(PARTS):
+        return []
+    photos = quantity(sum(map(len, groups)), "photo")
+    return [
+        f"{photos} are near copies of another: on both sides of the split, they would make the test easier than it "
+        "should be, so training keeps near copies in one part."
+    ]
 
 
 def about_sizes(classes: Sequence[str], counts: Counter[int]) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from classifier.dataset.reading import Photo
+from classifier.dataset.layout import Photo
 from classifier.errors import ClassifierError
 from classifier.photos import decode, fit
 from classifier.photos.files import read

@@ -3,11 +3,13 @@
 import logging
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from classifier.contract import ServedModel
 from classifier.dataset import reading
+from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
 from classifier.evaluation import metrics, report
@@ -26,6 +28,7 @@ def evaluate(
     output: Path | None = None,
     precision: Precision = DEFAULT_PRECISION,
     device: Device = "auto",
+    options: DataOptions = DEFAULTS,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the metrics of a model folder on a folder of photos per class, and its class names.
 
@@ -35,7 +38,7 @@ def evaluate(
     """
     card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
     model = load(ModelOptions(model=str(path), precision=precision, device=device))
-    photos = unseen(reading.read(data, model.info.size, model.info.resize), folder.read_split(path))
+    photos = unseen(reading.read(data, model.info.size, model.info.resize, options, least=1), folder.read_split(path))
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
@@ -63,15 +66,19 @@ def unseen(photos: Dataset, parts: dict[str, str]) -> Dataset:
         log.warning("%d photos are left out because the model was trained on them.", sum(seen))
     kept = [i for i, photo in enumerate(photos.photos) if not seen[i] and photo.part in (None, "test")]
     if not kept:
-        raise DataError(f"{photos.folder} has no photo to test with: all are unreadable or were used in training.")
+        raise DataError(
+            f"{photos.folder} has no photo to test with: all are unreadable, "
+            "were used in training, or are not in its test part."
+        )
     return photos.subset(kept)
 
 
 def model_labels(photos: Dataset, labels: list[str]) -> np.ndarray:
     """Return the model's label for every photo, int (n,). Raises DataError for a class that the model does not know."""
-    unknown = sorted({photos.classes[photo.label] for photo in photos.photos} - set(labels))
+    known = [normalize("NFC", name) for name in labels]
+    unknown = sorted({photos.classes[photo.label] for photo in photos.photos} - set(known))
     if unknown:
         raise DataError(
             f"The model does not know the class {', '.join(unknown[:5])}; it knows {', '.join(labels[:10])}."
         )
-    return np.array([labels.index(photos.classes[photo.label]) for photo in photos.photos], int)
+    return np.array([known.index(photos.classes[photo.label]) for photo in photos.photos], int)

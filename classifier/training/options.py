@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from classifier.contract import Resize
+from classifier.dataset.options import SEED, TEST, VALIDATION
 from classifier.options import ModelOptions
 
 RecipeName = Literal["transfer", "small", "dropout", "gray"]
@@ -58,16 +59,16 @@ class Options(BaseModel):
         default=1e-3, ge=1e-9, le=10, description="learning rate of Adam; fine-tuning uses a hundredth of it"
     )
     validation_split: float = Field(
-        default=0.1,
+        default=VALIDATION,
         ge=0.01,
         le=0.45,
         description="share of the photos that choose the best epoch, the temperature and the threshold",
     )
     test_split: float = Field(
-        default=0.2, ge=0.01, le=0.45, description="share of the photos held out for the final evaluation"
+        default=TEST, ge=0.01, le=0.45, description="share of the photos held out for the final evaluation"
     )
     seed: int = Field(
-        default=0,
+        default=SEED,
         ge=0,
         le=2**32 - 1,
         description="seed of the split, the initial weights, the order and the augmentation",

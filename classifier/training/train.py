@@ -10,6 +10,7 @@ import numpy as np
 
 from classifier.contract import Label
 from classifier.dataset import duplicates, reading
+from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts, split
 from classifier.errors import DataError, StartupError
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 UNSURE_SHARE = 0.05  # of the right answers on held-out photos: how many the threshold may turn into "not sure"
 
 
-def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
+def train(data: Path, output: Path, options: Options, data_options: DataOptions = DEFAULTS) -> dict[str, Any]:
     """Train on a folder of photos per class, write a model folder, and return the metrics on the test photos.
 
     Raises DataError or StartupError; `output` is then as it was before.
@@ -39,7 +40,8 @@ def train(data: Path, output: Path, options: Options) -> dict[str, Any]:
     backend.prepare()
     keras.utils.set_random_seed(options.seed)
     options = with_recipe_defaults(with_backbone(options))
-    photos = duplicates.without_duplicates(reading.read(data, (options.image_size,) * 2, options.resize))
+    photos = reading.read(data, (options.image_size,) * 2, options.resize, data_options)
+    photos = duplicates.without_duplicates(photos)
     parts = split(photos, options.validation_split, options.test_split, options.seed)
     log_split(photos, parts)
     with folder.replaced(output) as part:

@@ -11,11 +11,13 @@ from PIL import Image
 from support.needs import SHARED, needs_shared
 from support.pictures import encoded, picture
 
-from classifier.dataset import duplicates
+from classifier.dataset import hashes as hashing
 from classifier.dataset.check import as_text, inspect, problems, warnings
 from classifier.dataset.contact_sheet import GAP, MAX_CLASSES, ROW, SIDE, TITLE, contact_sheet
 from classifier.dataset.duplicates import without_duplicates
-from classifier.dataset.reading import Photo, find, read
+from classifier.dataset.layout import Photo, find
+from classifier.dataset.options import SEED, TEST, VALIDATION
+from classifier.dataset.reading import read
 from classifier.dataset.split import split
 from classifier.errors import DataError
 
@@ -60,7 +62,7 @@ def the_sentence(folder, words):
 
 def test_a_good_folder_gives_no_cause_for_complaint(folder):
     found = inspect(folder)
-    assert (len(found.readable), len(found.usable)) == (24, 24)
+    assert (len(found.readable), len(found.usable.photos)) == (24, 24)
     assert problems(found) == warnings(found) == []
     assert "No problems found." in as_text(found)
 
@@ -82,7 +84,7 @@ def test_what_cannot_be_read_is_told_with_the_reason(folder):
     assert "cats/empty.jpg: This file is empty" in text
     assert "cats/text.txt: This file is not an image" in text
     assert "dogs/broken.jpg: This image is damaged" in text
-    assert "dogs/gone.jpg: This is not a file" in text
+    assert "dogs/gone.jpg: This is a link that leads nowhere." in text
     assert len(found.readable) == 24
 
 
@@ -103,7 +105,7 @@ def test_what_cannot_be_read_is_told_with_the_reason(folder):
 def test_a_name_that_promises_another_format_is_told_but_used(folder, name, format, told):
     (folder / "cats" / name).write_bytes(encoded(scene(1), format))
     found = inspect(folder)
-    assert len(found.usable) == 25
+    assert len(found.usable.photos) == 25
     assert any(f"cats/{name}: {format}" in text for text in warnings(found)) == told
 
 
@@ -120,13 +122,13 @@ def test_a_copy_in_the_same_class_is_found_and_used_once(folder):
     (folder / "cats" / "copy.jpg").write_bytes((folder / "cats" / "100.jpg").read_bytes())
     found = inspect(folder)
     assert [names(group) for group in found.same] == [{"100.jpg", "copy.jpg"}]
-    assert (found.similar, len(found.usable)) == ([], 24)
+    assert (found.similar, len(found.usable.photos)) == ([], 24)
     assert "cats/100.jpg = cats/copy.jpg" in the_sentence(folder, "more than once in a class: 1 photo.")
 
 
 def test_a_copy_in_another_class_is_found_and_not_used(folder):
     (folder / "dogs" / "copy.jpg").write_bytes((folder / "cats" / "100.jpg").read_bytes())
-    assert len(inspect(folder).usable) == 23
+    assert len(inspect(folder).usable.photos) == 23
     assert "cats/100.jpg = dogs/copy.jpg" in the_sentence(folder, "The same file, which training uses at most once")
     assert "two or more classes, " in the_sentence(folder, "The same file")
 
@@ -135,7 +137,7 @@ def test_a_copy_in_another_part_is_found(divided):
     (divided / "test" / "cats" / "copy.jpg").write_bytes((divided / "train" / "cats" / "100.jpg").read_bytes())
     text = the_sentence(divided, "in two or more parts, so that the test is easier than it should be: 1 photo.")
     assert "test/cats/copy.jpg = train/cats/100.jpg" in text
-    kept = {str(photo.path.relative_to(divided)) for photo in inspect(divided).usable}
+    kept = {str(photo.path.relative_to(divided)) for photo in inspect(divided).usable.photos}
     assert kept & {"train/cats/100.jpg", "test/cats/copy.jpg"} == {"test/cats/copy.jpg"}
 
 
@@ -177,11 +179,11 @@ def test_an_altered_copy_is_found(folder, copy):
 @needs_shared
 @pytest.mark.parametrize("copy", COPIES)
 def test_an_altered_copy_of_a_real_photo_is_found_and_no_other(copy):
-    photos = [photo for label in range(5) for photo in find(SHARED / "flowers")[1] if photo.label == label][::5]
+    photos = [photo for label in range(5) for photo in find(SHARED / "flowers").photos if photo.label == label][::5]
     originals = [Image.open(photo.path).convert("RGB") for photo in photos]
     looks = [*originals, *(Image.open(io.BytesIO(copy(image))).convert("RGB") for image in originals)]
-    hashes = np.frombuffer(b"".join(map(duplicates.difference_hash, looks)), np.uint64).reshape(-1, 4)
-    groups = duplicates.linked(hashes)
+    hashes = np.frombuffer(b"".join(map(hashing.difference_hash, looks)), np.uint64).reshape(-1, 4)
+    groups = hashing.linked(hashes)
     assert len(set(groups[: len(photos)])) == len(photos)
     assert (groups[: len(photos)] == groups[len(photos) :]).mean() > 0.98
 
@@ -217,7 +219,7 @@ def test_linked_hashes_are_those_that_are_near_pair_by_pair():
     flips = rng.random((40, 256)) < rng.uniform(0, 0.1, (40, 1))
     bits = np.concatenate([bits, bits[:40] ^ flips, ~bits[:5]])
     hashes = np.packbits(bits, axis=1).view(np.uint64)
-    groups, pairs = duplicates.linked(hashes), near_by_hand(hashes)
+    groups, pairs = hashing.linked(hashes), near_by_hand(hashes)
     linked = {(i, j) for i, j in combinations(range(len(bits)), 2) if groups[i] == groups[j]}
     assert 10 < len(pairs) < 40
     assert linked == pairs  # each has one near copy at most, so nothing is linked by way of others
@@ -231,18 +233,18 @@ def test_what_is_near_by_way_of_another_is_linked_across_chunks():
     others = [rng.random(256) < 0.5 for _ in range(30)]
     order = rng.permutation(71)
     hashes = np.packbits(np.array([*chain, *others])[order], axis=1).view(np.uint64)
-    groups = duplicates.linked(hashes)[np.argsort(order)]
+    groups = hashing.linked(hashes)[np.argsort(order)]
     assert len(set(groups[:41])) == 1
     assert len(set(groups)) == 31
 
 
 def test_hashes_that_differ_in_every_bit_are_not_near():
     bits = np.random.default_rng(0).random((1, 256)) < 0.5
-    assert len(set(duplicates.linked(np.packbits(np.concatenate([bits, ~bits]), axis=1).view(np.uint64)))) == 2
+    assert len(set(hashing.linked(np.packbits(np.concatenate([bits, ~bits]), axis=1).view(np.uint64)))) == 2
 
 
 def test_no_hashes_link_to_nothing():
-    assert len(duplicates.linked(np.zeros((0, 4), np.uint64))) == 0
+    assert len(hashing.linked(np.zeros((0, 4), np.uint64))) == 0
 
 
 def test_tiny_and_uneven_classes_are_told(folder):
@@ -265,8 +267,21 @@ def test_a_class_with_too_few_photos_to_divide_is_a_problem(folder):
     fill(folder / "owls", 400, 3)
     (sentence,) = problems(inspect(folder))
     assert sentence.startswith("Every class needs 3 or more usable photos to divide into train, validation and test")
-    assert sentence.endswith("too few: newts (1).")
+    assert "too few: newts (1); add photos taken at other moments, or divide the folder by hand" in sentence
     assert sentence in as_text(inspect(folder))
+
+
+@pytest.mark.parametrize(("classes", "fails"), [(["newts"], False), (["newts", "owls", "rats"], True)])
+def test_check_and_the_split_agree_on_near_copies_that_span_classes(folder, classes, fails):
+    """Each class has three photos, one of them a near copy of a photo of the next class (or of cats)."""
+    for number, name in enumerate(classes):
+        fill(folder / name, 300 + 2 * number, 2)
+        again = scene(300 + 2 * ((number + 1) % len(classes))) if len(classes) > 1 else scene(105)
+        (folder / name / "again.jpg").write_bytes(encoded(again, "JPEG", quality=60))
+    found = problems(inspect(folder))
+    assert bool(found) == fails
+    with pytest.raises(DataError, match="add photos taken at other moments") if fails else nullcontext():
+        split(without_duplicates(read(folder, (64, 64))), VALIDATION, TEST, SEED)
 
 
 def test_copies_and_broken_files_do_not_count(folder):
@@ -392,7 +407,7 @@ def test_nothing_in_the_folder_is_changed(folder):
     (folder / "dogs" / "empty.jpg").touch()
     before = listing(folder)
     as_text(inspect(folder))
-    contact_sheet(*find(folder))
+    sheet_of(folder)
     assert listing(folder) == before
 
 
@@ -403,9 +418,14 @@ def test_real_photos_have_no_problem():
     assert len(found.readable) == 300
 
 
+def sheet_of(folder, **options):
+    found = find(folder)
+    return contact_sheet(found.classes, found.photos, **options)
+
+
 def test_a_sheet_has_a_row_per_class_and_a_square_per_photo(folder):
     fill(folder / "newts", 300, 3)
-    sheet = contact_sheet(*find(folder), per_class=5)
+    sheet = sheet_of(folder, per_class=5)
     assert sheet.size == (TITLE + 5 * ROW + GAP, 3 * ROW + GAP)
     assert squares(sheet) == [5, 5, 3]
 
@@ -418,18 +438,18 @@ def squares(sheet):
 
 
 def test_a_sheet_names_its_classes(folder):
-    titles = np.asarray(contact_sheet(*find(folder)).convert("L"))[:, :TITLE]
+    titles = np.asarray(sheet_of(folder).convert("L"))[:, :TITLE]
     assert all((titles[top : top + SIDE] < 100).any() for top in (GAP, GAP + ROW))
 
 
 def test_a_sheet_passes_over_what_cannot_be_read(folder):
     for path in sorted((folder / "cats").iterdir())[:9]:
         path.write_bytes(b"broken")
-    assert squares(contact_sheet(*find(folder), per_class=4)) == [3, 4]
+    assert squares(sheet_of(folder, per_class=4)) == [3, 4]
 
 
 def test_a_sheet_is_the_same_with_the_same_seed_only(folder):
-    first, again, other = (contact_sheet(*find(folder), per_class=4, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (sheet_of(folder, per_class=4, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 

@@ -9,7 +9,9 @@ from PIL import Image
 from support.pictures import encoded, picture, textured
 
 from classifier.dataset.duplicates import without_duplicates
-from classifier.dataset.reading import find, read
+from classifier.dataset.layout import find
+from classifier.dataset.options import DataOptions
+from classifier.dataset.reading import read
 from classifier.errors import DataError
 from classifier.photos import decode, fit
 
@@ -31,7 +33,8 @@ def place(folder, name, content=b""):
 
 def names(folder):
     """Return Return (path below the folder, class name, part) of every photo that is found."""
-    classes, photos = find(folder)
+    layout = find(folder)
+    classes, photos = layout.classes, layout.photos
     return [(photo.path.relative_to(folder).as_posix(), classes[photo.label], photo.part) for photo in photos]
 
 
@@ -60,8 +63,8 @@ def test_divided_folders_say_the_part(tmp_path, folders, parts):
     for folder in folders:
         place(tmp_path, f"{folder}/a/1.jpg")
         place(tmp_path, f"{folder}/b/2.jpg")
-    assert sorted({photo.part for photo in find(tmp_path)[1]}) == sorted(parts)
-    assert find(tmp_path)[0] == ["a", "b"]
+    assert sorted({photo.part for photo in find(tmp_path).photos}) == sorted(parts)
+    assert find(tmp_path).classes == ["a", "b"]
     found = {(path.split("/")[0], part) for path, _, part in names(tmp_path)}
     assert found == set(zip(folders, parts, strict=True))
 
@@ -69,23 +72,27 @@ def test_divided_folders_say_the_part(tmp_path, folders, parts):
 def test_the_classes_of_all_parts_count(tmp_path):
     for name in ("train/a/1.jpg", "train/c/1.jpg", "test/a/2.jpg", "test/b/2.jpg"):
         place(tmp_path, name)
-    assert find(tmp_path)[0] == ["a", "b", "c"]
+    assert find(tmp_path).classes == ["a", "b", "c"]
     assert [(label, part) for _, label, part in names(tmp_path)].count(("b", "test")) == 1
 
 
 @pytest.mark.parametrize("others", [["rose"], ["rose", "train"]])
-def test_a_class_called_test_beside_other_classes_is_a_class(tmp_path, others):
+def test_a_class_named_like_a_part_is_a_question_until_parts_decides(tmp_path, others):
     for name in ("test", *others):
         place(tmp_path, f"{name}/1.jpg")
-    assert {(label, part) for _, label, part in names(tmp_path)} == {(name, None) for name in ("test", *others)}
+    with pytest.raises(DataError, match=r"named like .* add --parts none"):
+        find(tmp_path)
+    found = find(tmp_path, DataOptions(parts="none"))
+    assert found.classes == sorted(["test", *others])
+    assert {photo.part for photo in found.photos} == {None}
 
 
 def test_what_lies_beside_train_and_test_is_no_class(tmp_path):
     """As in well-known archives, which contain the same photos again in a folder of their own name."""
     for name in ("train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg", "chest_xray/train/a/1.jpg"):
         place(tmp_path, name)
-    assert find(tmp_path)[0] == ["a", "b"]
-    assert len(find(tmp_path)[1]) == 4
+    assert find(tmp_path).classes == ["a", "b"]
+    assert len(find(tmp_path).photos) == 4
 
 
 def test_two_folders_of_the_same_part_are_refused(tmp_path):
@@ -113,8 +120,8 @@ def test_photos_in_nested_folders_belong_to_the_outermost(tmp_path):
 def test_an_empty_folder_is_a_class_without_photos(tmp_path):
     (tmp_path / "empty").mkdir()
     place(tmp_path, "rose/1.jpg")
-    assert find(tmp_path)[0] == ["empty", "rose"]
-    assert len(find(tmp_path)[1]) == 1
+    assert find(tmp_path).classes == ["empty", "rose"]
+    assert len(find(tmp_path).photos) == 1
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "nothing", "one class", "loose photos", "one class, divided"])

@@ -1,19 +1,25 @@
 """Every photo is in exactly one part, every class is in every part, and the split is reproducible."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from classifier.dataset.reading import Dataset, Photo
-from classifier.dataset.split import PARTS, split
+from classifier.dataset.layout import Photo
+from classifier.dataset.options import PARTS
+from classifier.dataset.reading import Dataset
+from classifier.dataset.split import split
 from classifier.errors import DataError
 
 CLASSES = ["daisy", "rose", "tulip"]
 
 
-def made(counts, given=None):
-    """A dataset of so many photos per class, without pixels; `given` maps (part) to such counts instead."""
+def made(counts, given=None, bursts=1):
+    """A dataset of so many photos per class, without pixels; `given` maps (part) to such counts instead.
+
+    Each photo is a near copy of `bursts` - 1 others.
+    """
     sources = given or {None: counts}
     photos = [
         Photo(Path(f"{part}/{label}/{i}"), label, part)
@@ -22,7 +28,9 @@ def made(counts, given=None):
         for i in range(count)
     ]
     digests = [str(photo.path) for photo in photos]
-    return Dataset(Path("."), CLASSES, photos, digests, [], np.arange(len(photos)), np.zeros((1, 1, 1, 3), np.uint8))
+    hashes = np.random.default_rng(0).integers(0, 2**64, (len(photos), 4), np.uint64)[np.arange(len(photos)) // bursts]
+    pixels = np.zeros((1, 1, 1, 3), np.uint8)
+    return Dataset(Path("."), CLASSES, photos, digests, [], np.arange(len(photos)), pixels, hashes)
 
 
 def counts(dataset, parts):
@@ -113,3 +121,39 @@ def test_a_class_that_a_given_part_lacks_is_named():
 
 def test_test_photos_alone_train_nothing():
     assert "to train on" in refusal(made(None, {"test": [9, 9, 9]}))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_near_copies_stay_in_one_part_and_the_shares_are_kept(seed):
+    dataset = made([60, 60, 60], bursts=3)
+    parts = split(dataset, 0.1, 0.2, seed)
+    bursts = {part: set((indices // 3).tolist()) for part, indices in parts.items()}
+    assert sum(map(len, bursts.values())) == len(set().union(*bursts.values())) == 60
+    assert counts(dataset, parts) == {"train": [42] * 3, "validation": [6] * 3, "test": [12] * 3}
+
+
+def test_near_copies_in_two_classes_stay_in_one_part():
+    dataset = made([20, 20, 20])
+    dataset.hashes[20:40] = dataset.hashes[:20]
+    part_of = {i: part for part, indices in split(dataset, 0.1, 0.2, 0).items() for i in indices.tolist()}
+    assert all(part_of[i] == part_of[20 + i] for i in range(20))
+
+
+def test_variants_that_roboflow_named_stay_in_one_part():
+    dataset = made([30, 30, 30])
+    photos = [photo._replace(path=Path(f"{i // 3}_jpg.rf.{i}.jpg")) for i, photo in enumerate(dataset.photos)]
+    parts = split(replace(dataset, photos=photos), 0.1, 0.2, 0)
+    sources = [set((indices // 3).tolist()) for indices in parts.values()]
+    assert sum(map(len, sources)) == 30
+
+
+def test_a_class_of_one_burst_cannot_be_divided():
+    with pytest.raises(DataError, match=r"no photo of daisy, .* near copies count as one"):
+        split(made([12, 12, 12], bursts=12), 0.1, 0.2, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_class_inside_a_larger_one_is_in_every_part(seed):
+    dataset = made([40, 3, 20])
+    dataset.hashes[40:43] = dataset.hashes[:3]
+    assert [found[1] for found in counts(dataset, split(dataset, 0.1, 0.2, seed)).values()] == [1, 1, 1]

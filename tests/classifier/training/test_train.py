@@ -18,7 +18,7 @@ from support.needs import SHARED, needs_shared
 
 from classifier import cli
 from classifier.contract import Label
-from classifier.dataset import reading
+from classifier.dataset import layout, reading
 from classifier.dataset.split import split
 from classifier.errors import DataError, NotDownloaded, StartupError
 from classifier.photos import decode
@@ -364,7 +364,7 @@ def test_only_training_photos_are_augmented_and_only_they_train(data, tmp_path, 
     monkeypatch.setattr("classifier.training.train.Batches", Spy)
     train(data, tmp_path / "m", Options(**{**TINY, "epochs": 1, "augment": ("flip", "zoom", "rotate", "contrast")}))
     part = {data / row["path"]: row["part"] for row in split_of(tmp_path / "m")}
-    parts = [part[photo.path] for photo in reading.find(data)[1]]
+    parts = [part[photo.path] for photo in layout.find(data).photos]
     train_photos, validation_photos = (
         {i for i, part in enumerate(parts) if part == wanted} for wanted in ("train", "validation")
     )

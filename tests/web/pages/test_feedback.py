@@ -76,13 +76,14 @@ def test_an_unknown_result_is_404(client):
 
 
 def test_export_makes_a_folder_of_classes_that_train_reads(client, settings, feedback, tmp_path):
-    from classifier.dataset import reading
+    from classifier.dataset import layout
 
     for colour, form in (("red", {"right": "yes"}), ("lime", {"right": "no", "label": "my cat"}), ("blue", {})):
         result = post(client, picture(colour), json=True).json["results"][0]
         say(client, result, **form)
     assert export(feedback, tmp_path / "out") == 2
-    classes, photos = reading.find(tmp_path / "out")
+    found = layout.find(tmp_path / "out")
+    classes, photos = found.classes, found.photos
     assert classes == ["my cat", "red_fox"]
     assert len(photos) == 2
 
