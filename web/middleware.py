@@ -7,7 +7,7 @@ as a 502 from nginx. So the rest of a refused upload is read and dropped, within
 import gzip
 import socket
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 from io import BytesIO
 from threading import Timer
@@ -93,7 +93,8 @@ def compressed(response: Response) -> Response:
     response.vary.add("Accept-Encoding")
     if response.status_code == 200 and request.accept_encodings["gzip"]:
         response.direct_passthrough = False
-        response.set_data(gzipped(response.get_data()))
+        with closing(response.response):  # type: ignore[type-var]  # the file, now and not when the client has read
+            response.set_data(gzipped(response.get_data()))
         response.content_encoding = "gzip"
         response.set_etag(response.get_etag()[0] or "", weak=True)  # the same content, not the same bytes
     return response

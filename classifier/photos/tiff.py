@@ -71,7 +71,7 @@ class Directory(NamedTuple):
         return (self.tags.get(tag) or (default,))[0]
 
 
-class Layout(NamedTuple):
+class Structure(NamedTuple):
     """How a TIFF stores its numbers: the `order` of their bytes, whether it is a BigTIFF, and formats for struct."""
 
     order: str
@@ -80,10 +80,10 @@ class Layout(NamedTuple):
     offset: str
 
 
-def layout(data: bytes) -> Layout:
+def layout(data: bytes) -> Structure:
     order = "<" if data[:2] == b"II" else ">"
     is_big = data[2:3] == b"+"  # where Pillow looks for it
-    return Layout(order, *(order + format for format in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHL4s", "L"))))
+    return Structure(order, *(order + format for format in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHL4s", "L"))))
 
 
 def first(data: bytes) -> Directory:
@@ -122,7 +122,7 @@ def directory(data: bytes, at: int) -> Directory:
     return Directory(tags, pieces, at, int.from_bytes(following, "little" if form.order == "<" else "big"))
 
 
-def values(data: bytes, form: Layout, type: int, count: int, content: bytes) -> tuple[int, ...]:
+def values(data: bytes, form: Structure, type: int, count: int, content: bytes) -> tuple[int, ...]:
     """Return the first numbers of an entry, none if they are not whole or lie beyond the file."""
     format = form.order + TYPES.get(type, "") * min(count, MAX_VALUES)
     if struct.calcsize(format) > len(content) or count > MAX_VALUES:
