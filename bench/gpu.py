@@ -26,7 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from serving import ROOT, children, multipart, running
+from serving import ROOT, Site, children, multipart, running
 
 MODEL = os.environ.get("MODEL", "vgg16")
 TIMED_S = float(os.environ.get("TIMED_S", "2"))
@@ -163,27 +163,43 @@ def http(out: Path, photos: Path) -> None:
     heading("web processes", "ready in s", *rates, "site's cores", "site's memory MB", "GPU memory")
     found = []
     for processes in PROCESSES:
-        with TemporaryDirectory() as uploads:
-            environ = {
-                "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", CASES[0][0]),
-                "CLASSIFIER_MODEL": MODEL,
-                "CLASSIFIER_WEIGHTS": "random",
-                "CLASSIFIER_PRECISION": os.environ.get("PRECISION", "bfloat16"),
-                "CLASSIFIER_UPLOADS": uploads,
-                "CLASSIFIER_KEEP_HOURS": "0",
-                "WEB_CONCURRENCY": str(processes),
-                "PYTHONPATH": os.pathsep.join(sys.path),
-            }
-            with (out / f"site-{processes}.log").open("wb") as log, running(environ, log) as site:
-                asked(site.host, site.port, 8, photos)  # every web process has answered once
-                for clients in CLIENTS:
-                    before = cpu_s(site.master.pid)
-                    got = asked(site.host, site.port, clients, photos)
-                    got |= {"cores": (cpu_s(site.master.pid) - before) / got["seconds"], "gpu": gpu_memory()}
-                    got |= {"processes": processes, "ready_s": site.started_in_s, "mb": memory_mb(site.master.pid)}
-                    found.append(got)
-                    (out / "http.json").write_text(json.dumps(found, indent=1))
-                    print(line(got), flush=True)
+        with (
+            TemporaryDirectory() as uploads,
+            (out / f"site-{processes}.log").open("wb") as log,
+            running(environment(processes, uploads), log) as site,
+        ):
+            asked(site.host, site.port, 8, photos)  # every web process has answered once
+            for clients in CLIENTS:
+                found.append({"processes": processes, **measured(site, clients, photos)})
+                (out / "http.json").write_text(json.dumps(found, indent=1))
+                print(line(found[-1]), flush=True)
+
+
+def measured(site: Site, clients: int, photos: Path) -> dict[str, Any]:
+    """Return what `clients` saw, and what the site took for it."""
+    before = cpu_s(site.master.pid)
+    got = asked(site.host, site.port, clients, photos)
+    cores = (cpu_s(site.master.pid) - before) / got["seconds"]
+    return got | {
+        "ready_s": site.started_in_s,
+        "cores": cores,
+        "mb": memory_mb(site.master.pid),
+        "gpu": gpu_memory(),
+    }
+
+
+def environment(processes: int, uploads: str) -> dict[str, str]:
+    """Return the site's settings: a model of random weights, and results that are not kept."""
+    return {
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", CASES[0][0]),
+        "CLASSIFIER_MODEL": MODEL,
+        "CLASSIFIER_WEIGHTS": "random",
+        "CLASSIFIER_PRECISION": os.environ.get("PRECISION", "bfloat16"),
+        "CLASSIFIER_UPLOADS": uploads,
+        "CLASSIFIER_KEEP_HOURS": "0",
+        "WEB_CONCURRENCY": str(processes),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
 
 
 def line(got: dict[str, Any]) -> str:

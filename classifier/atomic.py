@@ -1,12 +1,17 @@
-"""Write a file or a folder so that it appears whole or not at all, whenever the process or the machine fails."""
+"""Write a file or a folder so that it appears whole or not at all, whenever the process or the machine fails.
+
+And let one process at a time do so.
+"""
 
 import ctypes
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2(2)
 
@@ -29,6 +34,16 @@ def writing(path: Path, *, part: Path | None = None, durable: bool = True) -> It
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(file: IO[Any]) -> Iterator[None]:
+    """Hold an open file's lock among processes; it ends with the process at the latest."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def flush(path: Path) -> None:

@@ -1,9 +1,14 @@
-"""Text for people: names, percentages, quantities and errors, each on one clean line."""
+"""Text from people's files, and for people: names, percentages, quantities and errors, each on one clean line."""
 
 
 def one_line(exc: BaseException) -> str:
     """Return the first line of an exception's message, or its type if it has none."""
     return next(iter(str(exc).splitlines()), type(exc).__name__)
+
+
+def decoded(data: bytes) -> str:
+    """Decode UTF-8, or UTF-16 that begins with a byte order mark. Raises UnicodeDecodeError."""
+    return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
 
 
 def printable(text: str, replacement: str = "?") -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from classifier.serving.admission import (
     patience_s,
     user_facing_errors,
 )
+from classifier.serving.swapping import Permanent
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class ReplicaCall:
         return max(0.0, self._deadline - self._clock())
 
 
-class RemoteEngine:
+class RemoteEngine(Permanent):
     """Answers photos by calling replicas, from any number of threads; it runs no model and no TensorFlow here.
 
     The limits are the local engine's: beyond what the replicas run at once, `max_batch` photos each, at most
@@ -114,15 +115,6 @@ class RemoteEngine:
         self._changed = threading.Condition()
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="replicas", daemon=True).start()
-
-    def fallback(self) -> str:
-        """Return "": the configured model answers."""
-        return ""
-
-    @contextmanager
-    def held(self) -> Iterator[Self]:
-        """Hold this engine, which nothing replaces."""
-        yield self
 
     def classify(self, files: Sequence[bytes], top: int | None = None) -> list[Answer | ClassifierError]:
         """As `LocalEngine.classify`."""

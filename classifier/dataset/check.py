@@ -114,8 +114,7 @@ def usable_photos(folder: Path, classes: list[str], readable: Sequence[FileCheck
 
 def problems(found: DatasetCheck) -> list[str]:
     """Return a sentence for every reason why training would fail; none if it would not."""
-    groups = near_copies(found.usable.hashes, [photo.path for photo in found.usable.photos]).tolist()
-    photos = zip(found.usable.photos, groups, strict=True)
+    photos = zip(found.usable.photos, found.usable.near_copies.tolist(), strict=True)
     drawn = {(photo.label, photo.part or "train", group) for photo, group in photos}
     counts = Counter((label, part) for label, part, _ in drawn)
     parts = found.parts or ["train"]

@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from classifier.errors import DataError
 from classifier.photos.files import Rejected
-from classifier.text import is_class_name, printable, quantity
+from classifier.text import decoded, is_class_name, printable, quantity
 
 FILE_COLUMNS = (
     "filename",
@@ -97,8 +97,7 @@ def text_of(table: Path) -> str:
     try:
         if table.stat().st_size > MAX_BYTES:
             raise DataError(f"{table} is larger than {MAX_BYTES // 10**6} MB; expected a CSV file of filename,label.")
-        data = table.read_bytes()
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        return decoded(table.read_bytes())
     except OSError as exc:
         raise DataError(f"{table} cannot be read: {exc.strerror}; expected a CSV file of filename,label.") from exc
     except UnicodeDecodeError as exc:

@@ -184,8 +184,8 @@ def are_alike(some: frozenset[str], others: frozenset[str]) -> bool:
 def without_wrapped_copies(classes: Folders, passed_over: list[Rejected]) -> Folders:
     """Leave out a folder that contains its siblings again, as in archives that were packed with a folder around."""
     names = {key(name) for name in classes}
-    copies = {name for name, (path, *_) in classes.items() if len(classes) > 2 and len(inner_names(path)) > 1}
-    copies = {name for name in copies if inner_names(classes[name][0]) <= names}
+    inner = {name: inner_names(path) for name, (path, *_) in classes.items()} if len(classes) > 2 else {}
+    copies = {name for name, inside in inner.items() if len(inside) > 1 and inside <= names}
     passed_over += [Rejected(classes[name][0], "its folders are named like those beside it") for name in copies]
     return {name: paths for name, paths in classes.items() if name not in copies}
 

@@ -4,13 +4,14 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
 
 from classifier import contract
-from classifier.dataset.hashes import difference_hash
+from classifier.dataset.hashes import difference_hash, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
@@ -39,6 +40,11 @@ class Dataset:
     def labels(self) -> np.ndarray:
         """Return the label of every photo, int (n,)."""
         return np.array([photo.label for photo in self.photos], int)
+
+    @cached_property
+    def near_copies(self) -> np.ndarray:
+        """Return the group of near copies that every photo belongs to, int (n,)."""
+        return near_copies(self.hashes, [photo.path for photo in self.photos])
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Return the pixels of some photos: uint8 (len(indices), height, width, 3)."""

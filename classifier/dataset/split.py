@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classifier.dataset.hashes import near_copies
 from classifier.dataset.options import PARTS
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
@@ -25,11 +24,10 @@ def split(dataset: Dataset, validation: float, test: float, seed: int) -> Parts:
     parts = np.array([photo.part or "train" for photo in dataset.photos], dtype="<U10")
     random = np.random.default_rng(seed)
     given = set(parts)
-    groups = near_copies(dataset.hashes, [photo.path for photo in dataset.photos])
     for part, share in (("test", test), ("validation", validation / (1 - test))):
         if part not in given:
             left = 1 + ("validation" not in given and part == "test")
-            parts[sample_stratified(dataset.labels, groups, parts == "train", share, left, random)] = part
+            parts[sample_stratified(dataset.labels, dataset.near_copies, parts == "train", share, left, random)] = part
     indices = {part: np.flatnonzero(parts == part) for part in PARTS}
     for part in PARTS:
         check(part, dataset.labels[indices[part]], dataset.classes)

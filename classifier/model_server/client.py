@@ -4,14 +4,13 @@ The server answers at a Unix socket that is named after the model's options. The
 it, and the server ends with its last client, so that it needs no supervisor.
 """
 
-import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from classifier.atomic import locked
 from classifier.contract import ModelInfo
 from classifier.errors import StartupError, Unavailable
 from classifier.options import ModelOptions
@@ -109,20 +109,12 @@ def join(path: Path, start: Callable[[], Server]) -> tuple[Connection, Server | 
 
 def find_or_start(path: Path, start: Callable[[], Server]) -> tuple[Connection, Server | None]:
     """Return a connection to the server at `path`, and its process if it had to be started. Raises StartupError."""
-    with locked(path.with_suffix(".lock")):
+    with path.with_suffix(".lock").open("w") as lock, locked(lock):
         with suppress(FileNotFoundError, ConnectionRefusedError):
             return dialled(path), None
         path.unlink(missing_ok=True)  # what a server leaves behind
         server = start()
         return first_connection(path, server), server
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock among processes, which ends with the process at the latest."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def start(path: Path, options: ModelOptions, timeout_s: float) -> Server:

@@ -1,12 +1,10 @@
 """Downloads of weights: resumed where they stopped, checked by their digest, given up soon if the host is silent."""
 
-import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
+from classifier.atomic import locked
 from classifier.contract import Note
 from classifier.errors import NotDownloaded
 from classifier.progress import downloading
@@ -99,16 +98,6 @@ def fetch(file: RemoteFile, note: Note, silence_s: float = SILENCE_S) -> None:
                 return
             start_over(out)
     raise OSError(f"{host(file)}: the file arrived damaged {ATTEMPTS} times")
-
-
-@contextmanager
-def locked(file: IO[bytes]) -> Iterator[None]:
-    """Hold a file's lock among processes."""
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def receive(file: RemoteFile, out: IO[bytes], note: Note, silence_s: float) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import StartupError
-from classifier.text import is_class_name, one_line
+from classifier.text import decoded, is_class_name, one_line
 
 KEYS = ("id2label", "labels", "names", "classes", "class_names", "class_indices", "label2id")  # of an object around it
 NUMBERED = re.compile(r"(\d+)(?:\s*[:,;\t]\s*|\s+|[.)]\s+)(\S.*)")  # "0 cat", "0: cat", "0,cat", "0. cat"
@@ -24,7 +24,7 @@ EXPECTED = 'expected a name per line, or JSON like ["cat", "dog"], {"0": "cat", 
 def read(path: Path) -> list[str]:
     """Return the names in the order of the outputs, at least two. Raises StartupError."""
     try:
-        names = parsed(path.suffix.lower(), decoded(path.read_bytes()))
+        names = parsed(path.suffix.lower(), text_of(path.read_bytes()))
     except OSError as exc:
         raise StartupError(f"The labels {path} cannot be read ({exc.strerror or one_line(exc)}).") from exc
     except (ValueError, RecursionError, csv.Error) as exc:
@@ -49,13 +49,11 @@ def fault(exc: Exception) -> str:
     return one_line(exc)
 
 
-def decoded(data: bytes) -> str:
+def text_of(data: bytes) -> str:
     """Decode UTF-8 or UTF-16, with or without a byte order mark. Raises UnicodeDecodeError."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
     if b"\0" in data[:2]:  # half of the bytes of UTF-16 are zeros in most scripts
         return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
-    return data.decode("utf-8-sig")
+    return decoded(data)
 
 
 def parsed(suffix: str, text: str) -> list[str]:

@@ -10,10 +10,10 @@ import keras
 
 from classifier.contract import Label
 from classifier.errors import StartupError
-from classifier.models import backend, folder, labels, weights
+from classifier.models import folder, labels, weights
 from classifier.models.downloads import WAYS_OUT, obtain
 from classifier.models.model import Model
-from classifier.models.precision import default_policy, has_float32_layers, rebuilt, resolve, with_softmax
+from classifier.models.precision import default_policy, has_float32_layers, prepare, rebuilt, resolve, with_softmax
 from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side
 from classifier.options import ModelOptions
 
@@ -32,9 +32,7 @@ def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) 
     if the download of the weights is the reason.
     """
     started = time.monotonic()
-    backend.prepare()
-    if resolve(options.precision) == "float32":
-        backend.compute_float32_exactly()
+    prepare(options.precision)
     model = from_folder(options) if is_folder(options.model) else from_applications(options, fetch)
     model.info = replace(model.info, device_reason=device_reason)
     model.warm_up()

@@ -21,6 +21,18 @@ def resolve(precision: str) -> str:
     return "float16" if backend.device_name().startswith("GPU") else "float32"
 
 
+def prepare(precision: str) -> str:
+    """Prepare the back end to compute in `precision`; return what `auto` stands for.
+
+    Must be called before the first model is built.
+    """
+    backend.prepare()
+    resolved = resolve(precision)
+    if resolved == "float32":
+        backend.compute_float32_exactly()
+    return resolved
+
+
 @contextmanager
 def default_policy(precision: str) -> Iterator[None]:
     """Make this the precision of all layers that are built in the context."""

@@ -18,7 +18,7 @@ import keras
 
 from classifier import installed
 from classifier.models import backend
-from classifier.models.precision import default_policy, resolve
+from classifier.models.precision import default_policy, prepare
 from classifier.models.trial import Proof
 from classifier.options import Precision
 
@@ -31,10 +31,7 @@ TOLERANCES = {"float32": 0.02, "float16": 0.02, "bfloat16": 0.1}
 def prove(precision: str) -> Proof:
     """Compute on the device that the back end offers, in `precision`, as the site does, and compare with NumPy."""
     started = time.monotonic()
-    backend.prepare()
-    precision = resolve(precision)
-    if precision == "float32":
-        backend.compute_float32_exactly()
+    precision = prepare(precision)
     network = build(precision)
     images = np.random.default_rng(0).integers(0, 256, (PHOTOS, SIDE, SIDE, CHANNELS), np.uint8)
     computed = np.asarray(backend.compiled(network)(images), np.float64)

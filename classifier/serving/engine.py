@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from PIL.Image import Image
@@ -17,6 +17,7 @@ from classifier.photos import decode, fit
 from classifier.serving.admission import patience_s, user_facing_errors
 from classifier.serving.batching import Batcher
 from classifier.serving.explainer import Explainer, ExplanationRequest
+from classifier.serving.swapping import Permanent
 from classifier.serving.turns import Turns
 
 DECODERS = 2  # photos decoded at the same time: what a large one costs in memory is paid twice at most
@@ -40,7 +41,7 @@ class PendingPhoto(NamedTuple):
     scored: Future[Scored]
 
 
-class LocalEngine:
+class LocalEngine(Permanent):
     """Answers photos, from any number of threads, which decode; a thread of its own runs the model.
 
     Photos that come together run as one batch of at most `max_batch`, or of as many as the model runs best. A lone
@@ -71,15 +72,6 @@ class LocalEngine:
         )
         self._turns = Turns(self._batcher.has_more, max_pause_s=EXPLAINED_BY * limits.timeout_s)
         self._explainer = Explainer(self._explain, limits.timeout_s)
-
-    def fallback(self) -> str:
-        """Return "": the configured model answers."""
-        return ""
-
-    @contextmanager
-    def held(self) -> Iterator[Self]:
-        """Hold this engine, which nothing replaces."""
-        yield self
 
     def classify(
         self, files: Sequence[bytes], top: int | None = None, timeout_s: float | None = None

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -13,6 +14,19 @@ from classifier.errors import ClassifierError
 from classifier.text import one_line
 
 log = logging.getLogger(__name__)
+
+
+class Permanent:
+    """What an engine that nothing replaces says of itself."""
+
+    def fallback(self) -> str:
+        """Return "": the configured model answers."""
+        return ""
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Hold this engine."""
+        yield self
 
 
 @dataclass
@@ -152,5 +166,5 @@ def unavailable(title: str, present: str, cause: str) -> str:
     """Return why `present` answers in place of `title`, and how to bring `title`."""
     return (
         f"{title} could not be downloaded ({cause}), so {present} answers. Once this machine can reach the internet, "
-        f"a restart brings {title}; docs/models.md explains how to install it without."
+        f"a restart brings {title}; docs/models.md explains how to install it offline."
     )

@@ -23,16 +23,6 @@ OFFLINE = "Name or service not known"
 pytestmark = pytest.mark.tensorflow
 
 
-@pytest.fixture
-def h200(monkeypatch, tmp_path):
-    cards.pretend(monkeypatch, tmp_path, cards.H200)
-
-
-@pytest.fixture
-def no_card(monkeypatch, tmp_path):
-    cards.pretend(monkeypatch, tmp_path)
-
-
 def examined(run=None, offline="", faults=(), fallback="", uploads="uploads", **options):
     """Return (the report's text, why the site would not start)."""
     options = ModelOptions(**{"weights": "random", **options})

@@ -36,16 +36,6 @@ FAILURES = {
 each_failure = pytest.mark.parametrize(("make_run", "start", "why"), FAILURES.values(), ids=FAILURES)
 
 
-@pytest.fixture
-def h200(monkeypatch, tmp_path):
-    cards.pretend(monkeypatch, tmp_path, cards.H200)
-
-
-@pytest.fixture
-def no_card(monkeypatch, tmp_path):
-    cards.pretend(monkeypatch, tmp_path)
-
-
 def unexpected():
     """Return a `run` that must not be called."""
 
