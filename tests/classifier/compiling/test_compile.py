@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from classifier import cli
 from classifier.compiling.comparison import Accuracy, Agreement, Comparison, Pair, check
 from classifier.compiling.compile import Photos, compile_model, fastest
 from classifier.errors import DataError, StartupError
-from classifier.models import folder, load
+from classifier.models import compiled_trial, folder, load
 from classifier.models.processor import features
 from classifier.options import ModelOptions
 
@@ -111,6 +113,19 @@ def test_the_comparison_uses_photos_that_did_not_calibrate(in_int8):
     assert found.accuracy == Accuracy(COMPARED, 1.0, 1.0)  # 60 train, 7 others calibrate
     assert min(found.alone.after, found.in_batch.after, found.memory.after) > 0
     assert json.loads((path / "model.json").read_text())["compiled"]["comparison"] == found.as_dict()
+
+
+def test_where_openvino_crashes_the_model_it_was_compiled_from_answers(own, in_int8, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    path = shutil.copytree(in_int8[0], tmp_path / "colours-int8")
+    shutil.copytree(own, tmp_path / "colours")
+    aborting = partial(compiled_trial.attempt, command=(sys.executable, "-c", "import os; os.abort()"))
+    info = load(options(path), attempt=aborting).info
+    assert (info.precision, info.name, info.labels) == ("float32", "colours", load(options(own)).info.labels)
+    assert info.device_reason == (
+        "OpenVINO cannot run colours-int8 on this processor, where a process that tried was ended by SIGABRT; colours "
+        "answers in float32 instead."
+    )
 
 
 def test_evaluate_takes_a_compiled_folder_and_leaves_out_the_training_photos(in_int8, photos, capsys):
