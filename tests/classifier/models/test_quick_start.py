@@ -11,8 +11,8 @@ REPORT = """
 import gc, sys
 from classifier.models.quick_start import UNUSED, import_keras
 import_keras()
-print("keras" in sys.modules, [name for name in UNUSED if name in sys.modules], gc.isenabled())
-import matplotlib
+print("keras" in sys.modules, [name for name in (*UNUSED, "jax") if name in sys.modules], gc.isenabled())
+import jax, matplotlib
 """
 
 
