@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
-from classifier.photos import greys, headers, incomplete, limits, raw, tiff
+from classifier.photos import deep, greys, headers, incomplete, limits, raw, tiff
 from classifier.photos.colours import to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
@@ -87,6 +87,7 @@ def read_one(
         image = open(data)
         with limits.one_large_at_a_time(image.size):
             image, notice = loaded(image, header, lambda: open(incomplete.closed(data)))
+            deep.scale(image, partial(open, data), header.significant_bits)
             rgb = decoded(image, header, size, resize, orientation)
     rgb.info = {"notice": notice} if notice else {}
     return rgb

@@ -1,15 +1,13 @@
 """Colours are those that the photo's profile defines, whatever the format; a useless profile changes nothing."""
 
 import io
-import struct
 import zlib
 
 import numpy as np
 import pytest
-from hostile.images import chunk
 from PIL import Image, ImageCms
 from support import profiles
-from support.pictures import encoded, textured
+from support.pictures import encoded, png_of_16_bits, textured
 
 from classifier.photos import decode, fit
 
@@ -67,18 +65,10 @@ def test_wide_colours_beside_transparency_and_in_palettes(mode):
     assert difference(ours, seen) < 2
 
 
-def colour_png_of_16_bits(pixels: np.ndarray, profile: bytes) -> bytes:
-    """Return a PNG of uint16 pixels (height, width, 3)."""
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    chunks = {b"IHDR": header, b"iCCP": b"x\0\0" + zlib.compress(profile), b"IDAT": zlib.compress(rows), b"IEND": b""}
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*item) for item in chunks.items())
-
-
 def test_a_colour_png_of_16_bits_is_converted():
     photo, profile = textured(), WIDE["ProPhoto"]
     stored = np.asarray(as_stored(photo, profile)).astype(np.uint16) * 257
-    assert difference(shown(colour_png_of_16_bits(stored, profile)), photo) < 3
+    assert difference(shown(png_of_16_bits(stored, iCCP=b"x\0\0" + zlib.compress(profile))), photo) < 3
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16", "L with transparency"])
