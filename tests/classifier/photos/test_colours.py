@@ -133,7 +133,24 @@ USELESS = {
 def test_a_useless_profile_changes_no_pixel(profile, resize):
     photo = textured((700, 600))
     with_profile, without = (encoded(photo, "JPEG", icc_profile=given) for given in (profile, b""))
-    np.testing.assert_array_equal(shown(with_profile, resize=resize), shown(without, resize=resize))
+    ours, plain = (decode.read(data, resize=resize) for data in (with_profile, without))
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(plain))
+    np.testing.assert_array_equal(*(fit.to_pixels(image, (96, 96), resize) for image in (ours, plain)))
+
+
+@pytest.mark.parametrize("size", [(700, 500), (1500, 1100)])
+def test_stretching_gives_the_pixels_that_a_converted_photo_would(size):
+    """Nearest neighbours are the same before the conversion and after it; a preview is an average, made before it."""
+    photo, profile = textured(size), WIDE["ProPhoto"]
+    stored = as_stored(photo, profile)
+    image = decode.read(encoded(stored, icc_profile=profile), resize="stretch")
+    converted = ImageCms.profileToProfile(stored, opened(profile), SRGB)
+    expected = fit.to_pixels(converted, (96, 64), "stretch")
+    for _ in range(2):  # neither changes the image
+        np.testing.assert_array_equal(fit.to_pixels(image, (96, 64), "stretch"), expected)
+        preview = Image.open(io.BytesIO(fit.to_preview(image)))
+        assert difference(np.asarray(preview, int), Image.open(io.BytesIO(fit.to_preview(converted)))) < 3
+        assert "icc_profile" not in preview.info
 
 
 def test_stretching_converts_as_well():
