@@ -56,7 +56,8 @@ def from_folder(options: ModelOptions) -> Model:
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
     class_labels = [Label("", name) for name in card.labels]
-    return Model(path.resolve().name, network, class_labels, resize=card.resize, threshold=card.threshold)
+    name, terms = path.resolve().name, folder.terms_of(card)
+    return Model(name, network, class_labels, resize=card.resize, threshold=card.threshold, terms=terms)
 
 
 def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
