@@ -11,7 +11,7 @@ import numpy as np
 
 from classifier.contract import ModelInfo
 from classifier.errors import NotExplainable, StartupError
-from classifier.models import folder, openvino_runtime
+from classifier.models import folder, labels, openvino_runtime
 from classifier.models.folder import Compilation, ModelCard
 from classifier.options import Device, ModelOptions
 from classifier.text import printable
@@ -131,4 +131,5 @@ def info_of(card: ModelCard, compilation: Compilation, network: Any) -> ModelInf
         precision=openvino_runtime.computed_in(network, compilation.precision),
         is_random=compilation.weights == "random",
         threshold=card.threshold,
+        terms=folder.terms_of(card) if card.groups else labels.imagenet_terms(card.class_labels),
     )

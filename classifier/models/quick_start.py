@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -10,8 +10,7 @@ from classifier import installed
 from classifier.errors import StartupError
 
 # Keras and TensorFlow import these if they are installed, for functions that nobody calls here.
-UNUSED = ("matplotlib", "pandas", "sklearn")
-OTHER_BACKEND = {"tensorflow": ("jax",)}  # 110 MB
+UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 def import_keras() -> None:
@@ -21,7 +20,7 @@ def import_keras() -> None:
     """
     require_backend()
     if "keras" not in sys.modules:
-        with hidden((*UNUSED, *OTHER_BACKEND.get(installed.backend(), ()))), collector_paused():
+        with hidden({*UNUSED} - {installed.backend()}), collector_paused():
             import keras  # noqa: F401
 
 
@@ -36,7 +35,7 @@ def require_backend() -> None:
 
 
 @contextmanager
-def hidden(names: tuple[str, ...]) -> Iterator[None]:
+def hidden(names: Iterable[str]) -> Iterator[None]:
     """Let packages that are not imported yet look as if they were not installed."""
     absent = dict.fromkeys(name for name in names if name not in sys.modules)
     sys.modules.update(absent)  # type: ignore[arg-type]  # None is how Python marks a module that must not be found
