@@ -6,7 +6,7 @@ from typing import NamedTuple
 from flask import Flask, Request, Response, request, send_file
 
 from classifier.contract import Engine
-from classifier.errors import NoImage, TooLarge
+from classifier.errors import Misunderstood, NoImage, TooLarge
 from web.pages.examples import Examples, examples_of
 from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
@@ -15,7 +15,7 @@ from web.settings import Settings
 
 FIELD = "fileImage"
 EXAMPLE = "example"
-TOGETHER = "together"  # 1: the photos show one thing, so they get one answer besides their own
+TOGETHER = "together"
 
 
 class SentPhoto(NamedTuple):
@@ -35,6 +35,14 @@ def sent_photos(request: Request, max_files: int, examples: Examples) -> list[Se
     if len(files) > max_files:
         raise TooLarge(f"You sent {len(files)} photos, but one request may hold {max_files}; please send fewer.")
     return [SentPhoto(printable(file.filename or ""), file.read()) for file in files]
+
+
+def are_one_thing(request: Request) -> bool:
+    """Return True if the photos are to get one answer besides their own. Raises Misunderstood."""
+    given = request.form.get(TOGETHER, "0")
+    if given not in ("0", "1"):
+        raise Misunderstood('"together" must be 1 if the photos show one thing, otherwise 0 or left out.')
+    return given == "1"
 
 
 class UploadViews:
@@ -57,8 +65,9 @@ class UploadViews:
     def classify(self) -> Response:
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
             photos = sent_photos(request, self._settings.max_files, self._examples())
+            is_one_thing = are_one_thing(request)
         answers = self._engine.classify([photo.data for photo in photos])
-        together = self._outcomes.together(answers) if request.form.get(TOGETHER) == "1" else None
+        together = self._outcomes.together(answers) if is_one_thing else None
         outcomes = [
             self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)
         ]

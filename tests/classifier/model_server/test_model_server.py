@@ -16,7 +16,10 @@ from classifier.model_server.server import ModelServer
 from classifier.options import ModelOptions
 from web.settings import ROOT
 
-INFO = ModelInfo("mean", [Label("", "dark"), Label("", "light")], (2, 3), "crop", "CPU", "float32", False, 0.0)
+SHADES = Terms((Term("", "shade", (0, 1)),))
+INFO = ModelInfo(
+    "mean", [Label("", "dark"), Label("", "light")], (2, 3), "crop", "CPU", "float32", False, 0.0, terms=SHADES
+)
 BREAKS = 13  # a grey at which the model below breaks
 
 
@@ -135,6 +138,7 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from multiprocessing.connection import Listener
 from test_model_server import Mean
 from classifier.model_server.server import ModelServer
+from classifier.terms import Term, Terms
 
 class Hangs(Mean):
     def __call__(self, images):
