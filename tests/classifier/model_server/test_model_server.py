@@ -14,6 +14,7 @@ from classifier.errors import NotExplainable, StartupError, Unavailable
 from classifier.model_server.client import RemoteModel, find_or_start, socket_path, start
 from classifier.model_server.server import ModelServer
 from classifier.options import ModelOptions
+from classifier.terms import Term, Terms
 from web.settings import ROOT
 
 SHADES = Terms((Term("", "shade", (0, 1)),))
@@ -138,7 +139,6 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from multiprocessing.connection import Listener
 from test_model_server import Mean
 from classifier.model_server.server import ModelServer
-from classifier.terms import Term, Terms
 
 class Hangs(Mean):
     def __call__(self, images):
