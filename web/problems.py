@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from flask import Blueprint, Request, Response, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, SecurityError
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound, SecurityError
 
 from classifier import errors
 
@@ -48,10 +48,15 @@ API_SENTENCES = PAGE_SENTENCES | {
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "This is more than one request may hold; please send fewer or smaller photos.",
 }
+FROM_ELSEWHERE = "The page of another site sent this request; please use the form on this site's own page."
 UNKNOWN_HOST = "This site does not serve that host name; its administrator can add it to CLASSIFIER_TRUSTED_HOSTS."
 OTHER_REFUSAL = "This request cannot be answered; please check it and try again."
 SERVER_ERROR = "Something went wrong on our side. The error has been logged; please try again."
 RETRY_AFTER_S = 2
+
+
+class SentFromElsewhere(Forbidden):
+    """A change that the page of another site asks for."""
 
 
 class Problem(NamedTuple):
@@ -80,6 +85,8 @@ def problem(error: Exception, sentences: Mapping[HTTPStatus, str] = PAGE_SENTENC
         return Problem(STATUS[type(error)], str(error))
     if isinstance(error, SecurityError):
         return Problem(HTTPStatus.BAD_REQUEST, UNKNOWN_HOST)
+    if isinstance(error, SentFromElsewhere):
+        return Problem(HTTPStatus.FORBIDDEN, FROM_ELSEWHERE)
     status = HTTPStatus(error.code or 500) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("Unexpected error", exc_info=error)

@@ -10,6 +10,7 @@ from classifier.photos.decode import READABLE
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import KeptResults
 from web.pages.outcome import Outcomes
+from web.pages.recent import Recent
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
 from web.pages.upload import UploadViews
@@ -22,10 +23,11 @@ def add_pages(
 ) -> None:
     """Add the pages' views and templates, and the handler of every error. `on_feedback` hears whether we were right."""
     outcomes = Outcomes(engine, uploads, settings.threshold)
-    rendering = Rendering(engine, settings, outcomes.threshold)
+    recent = Recent(uploads, outcomes, settings.keep_hours)
+    rendering = Rendering(engine, settings, outcomes.threshold, recent.outcomes)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
-    UploadViews(engine, settings, outcomes, rendering).add_to(app)
-    ResultViews(engine, uploads, feedback, outcomes, rendering, on_feedback).add_to(app)
+    UploadViews(engine, settings, outcomes, recent, rendering).add_to(app)
+    ResultViews(engine, uploads, feedback, outcomes, recent, rendering, on_feedback).add_to(app)
     app.register_error_handler(Exception, rendering.error)
     add_templates(app)
 

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -81,15 +82,23 @@ class Outcomes:
     def load(self, id: str) -> tuple[Outcome, str]:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
-        predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
-        outcome = Outcome(predictions=predictions, **optional)
-        return with_addresses(outcome, id), kept["model"]
+        return outcome_of(id, kept), kept["model"]
+
+    def load_all(self, ids: Sequence[str]) -> list[Outcome]:
+        """Return the outcomes that are kept under `ids`, in that order; those that are gone are left out."""
+        return [outcome_of(id, kept) for id, kept in self._uploads.answers(ids).items()]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         predictions = [asdict(prediction) for prediction in outcome.predictions]
         about = {"model": self._engine.model.name, "predictions": predictions, "sure": outcome.sure}
         return self._uploads.keep(preview, about | ({"notice": outcome.notice} if outcome.notice else {}))
+
+
+def outcome_of(id: str, kept: dict[str, Any]) -> Outcome:
+    """Return the outcome of an answer that is kept under `id`."""
+    predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
+    optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
+    return with_addresses(Outcome(predictions=predictions, **optional), id)
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:

@@ -20,10 +20,17 @@ ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the
 class Rendering:
     """Renders pages with the parts that they share: the form, the model, the examples."""
 
-    def __init__(self, engine: Engine, settings: Settings, threshold: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        threshold: Callable[[], float],
+        recent: Callable[[], Sequence[Outcome]],
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._threshold = threshold
+        self._recent = recent
         # One page at a time: the photos of a batch are answered together, and threads that render at once compete
         # for the interpreter, which cost 2% of the throughput with 32 clients (docs/performance.md).
         self._lock = threading.Lock()
@@ -64,6 +71,7 @@ class Rendering:
             "settings": self._settings,
             "results": outcomes,
             "notice": notice,
+            "recent": () if outcomes else self._recent(),
             "examples": examples_of(self._engine, self._settings).names(),
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
@@ -71,7 +79,10 @@ class Rendering:
             "origin": origin(self._settings),
         }
         with self._lock:
-            return make_response(render_template("index.html", **context))
+            response = make_response(render_template("index.html", **context))
+        response.vary.add("Cookie")
+        response.cache_control.private = response.cache_control.no_cache = True
+        return response
 
 
 def origin(settings: Settings) -> str:
