@@ -95,6 +95,7 @@ def problem(error: Exception, sentences: Mapping[HTTPStatus, str] = PAGE_SENTENC
 
 
 PAGE = "text/html"
+CSV = "text/csv"
 JSON = ["application/json", "application/json; charset=utf-8", "application/problem+json"]
 
 
@@ -105,6 +106,11 @@ def prefers_json(request: Request) -> bool:
     """
     offered = [*JSON, PAGE] if request.is_json and request.routing_exception else [PAGE, *JSON]
     return request.accept_mimetypes.best_match(offered, offered[0]) != PAGE
+
+
+def prefers_csv(request: Request) -> bool:
+    """Return whether the client prefers CSV to a page and to JSON."""
+    return request.accept_mimetypes.best_match([PAGE, *JSON, CSV], PAGE) == CSV
 
 
 def problem_json(document: dict[str, object]) -> Response:

@@ -1,5 +1,6 @@
 """Outcomes and errors -> a page, or JSON for clients that prefer it."""
 
+import base64
 import threading
 from collections.abc import Callable, Sequence
 
@@ -9,7 +10,8 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
 from web.pages.outcome import Outcome
-from web.problems import prefers_json, problem, problem_json, set_status
+from web.pages.spreadsheet import csv_lines
+from web.problems import CSV, prefers_csv, prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
@@ -38,7 +40,7 @@ class Rendering:
     def error(self, error: Exception) -> Response:
         """Return any error as a problem document, or as a page with its sentence and the form."""
         found = problem(error)
-        if prefers_json(request):
+        if prefers_json(request) or prefers_csv(request):
             response = problem_json(found.as_json())
         elif isinstance(error, ACCESS_ERRORS):
             response = make_response(render_template("refused.html", error=found))
@@ -51,9 +53,12 @@ class Rendering:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
-        document = {"model": model or self._engine.model.name, "results": [outcome.as_json() for outcome in outcomes]}
-        if not prefers_json(request):
-            response = self.page(outcomes)
+        model = model or self._engine.model.name
+        document = {"model": model, "results": [outcome.as_json() for outcome in outcomes]}
+        if prefers_csv(request):
+            response = Response("".join(csv_lines(outcomes, model)), mimetype=CSV)
+        elif not prefers_json(request):
+            response = self.page(outcomes, answered_by=model)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -63,7 +68,9 @@ class Rendering:
         response.cache_control.no_store = True
         return response
 
-    def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
+    def page(
+        self, outcomes: Sequence[Outcome] = (), notice: str | None = None, answered_by: str | None = None
+    ) -> Response:
         model = self._engine.model
         context = {
             "model": model,
@@ -71,6 +78,7 @@ class Rendering:
             "settings": self._settings,
             "results": outcomes,
             "notice": notice,
+            "csv": data_url(outcomes, answered_by or model.name) if len(outcomes) > 1 else None,
             "recent": () if outcomes else self._recent(),
             "examples": examples_of(self._engine, self._settings).names(),
             "threshold": self._threshold(),
@@ -83,6 +91,15 @@ class Rendering:
         response.vary.add("Cookie")
         response.cache_control.private = response.cache_control.no_cache = True
         return response
+
+
+def data_url(outcomes: Sequence[Outcome], model: str) -> str:
+    """Return outcomes as a CSV file in a link, which needs neither the script nor results that are kept.
+
+    The byte order mark makes spreadsheets read UTF-8.
+    """
+    text = "\ufeff" + "".join(csv_lines(outcomes, model))
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 
 def origin(settings: Settings) -> str:
