@@ -42,7 +42,7 @@ class DrainUploads:
     Under gunicorn, a sender that stalls for `max_s` while the app reads also loses its connection.
     """
 
-    def __init__(self, app: "WSGIApplication", max_bytes: int = 2**28, max_s: float = 10) -> None:
+    def __init__(self, app: "WSGIApplication", max_bytes: int = 2**29, max_s: float = 10) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_s = max_s
@@ -107,7 +107,7 @@ def gzipped(data: bytes) -> bytes:
 
 
 class InMemoryRequest(Request):
-    """A request whose files stay in memory, bounded by `MAX_UPLOAD_MB`: only `KeptResults` writes to disk."""
+    """A request whose files stay in memory, bounded by `MAX_UPLOAD_MB`."""
 
     def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
         return BytesIO()
@@ -130,7 +130,6 @@ def with_common_headers(response: Response) -> Response:
 
 def add_middleware(app: Flask, max_upload_mb: int) -> None:
     """Bound and drain the bodies of all requests to `app`, and complete all its responses."""
-    app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = max_upload_mb * 2**20
     app.wsgi_app = DrainUploads(app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(with_common_headers)
