@@ -1,4 +1,4 @@
-"""The handling that every request and response shares: uploads in memory, refused uploads, compression, headers.
+"""The handling that every request and response shares: refused uploads, compression, headers.
 
 A server that responds and closes while a browser or proxy is still sending shows as "connection reset" or
 as a 502 from nginx. So the rest of a refused upload is read and dropped, within bounds, before the response goes out.
@@ -9,11 +9,10 @@ import socket
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from functools import lru_cache
-from io import BytesIO
 from threading import Timer
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
@@ -104,13 +103,6 @@ def compressed(response: Response) -> Response:
 def gzipped(data: bytes) -> bytes:
     """Return `data` compressed. The cache compresses each static file once."""
     return gzip.compress(data, mtime=0)
-
-
-class InMemoryRequest(Request):
-    """A request whose files stay in memory, bounded by `MAX_UPLOAD_MB`."""
-
-    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
-        return BytesIO()
 
 
 SECURITY_HEADERS = {

@@ -97,7 +97,9 @@ class Settings(Limits, ModelOptions, BaseSettings):
         "if unset, the site waits for them",
     )
     notice: str = Field(default="", description="line displayed at the top of every page")
-    max_upload_mb: int = Field(default=20, ge=1, le=1024, description="maximum size of a request, in MiB")
+    max_upload_mb: int = Field(
+        default=20, ge=1, le=1024, description="maximum size of a request without its zip files, in MiB"
+    )
     max_files: int = Field(default=16, ge=1, le=1000, description="maximum number of photos in a request")
     max_zip_files: int = Field(
         default=1000,

@@ -6,11 +6,11 @@ from functools import cached_property
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
+from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from classifier.errors import TooLarge, Unavailable
 from classifier.photos.zips import is_zip
-from web.middleware import InMemoryRequest
 from web.settings import Settings
 
 ZIPS_AT_ONCE = 4  # requests with zip files that are received or answered at the same time
@@ -93,7 +93,7 @@ class SentFile(SpooledTemporaryFile[bytes]):
             raise Unavailable(NO_ROOM) from exc
 
 
-class ZipRequest(InMemoryRequest):
+class ZipRequest(Request):
     """A request whose zip files may be larger than everything else in it; of these, only large ones leave memory."""
 
     _is_kept_open = False
