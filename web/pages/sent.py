@@ -20,7 +20,7 @@ from web.settings import Settings
 FIELD = "fileImage"
 EXAMPLE = "example"
 UNPACKED = 8  # times CLASSIFIER_MAX_ZIP_MB: how large the photos in a request's zip files may be
-AT_ONCE = 8  # photos of a zip file in the engine: a fraction of a batch, so that others' photos hardly wait for them
+AT_ONCE = 4  # photos of a zip file in the engine: a fraction of a batch, so that others' photos hardly wait for them
 PAUSES_S = (1, 2, 4)  # before photos of a zip file are asked again that the engine had no room for
 
 Answers = list[Answer | ClassifierError]
