@@ -12,7 +12,7 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
-from web.pages.outcome import Outcome
+from web.pages.outcome import Outcome, Together
 from web.pages.spreadsheet import csv_lines
 from web.problems import CSV, prefers_csv, prefers_json, problem, problem_json, set_status
 from web.settings import Settings
@@ -69,16 +69,19 @@ class Rendering:
         set_status(response, found, error)
         return response
 
-    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None) -> Response:
+    def outcomes(
+        self, outcomes: Sequence[Outcome], model: str | None = None, together: Together | None = None
+    ) -> Response:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
         model = model or self._engine.model.name
-        document = {"model": model, "results": [outcome.as_json() for outcome in outcomes]}
+        one = {"together": together.as_json()} if together else {}
+        document = {"model": model} | one | {"results": [outcome.as_json() for outcome in outcomes]}
         if prefers_csv(request):
             response = Response("".join(csv_lines(outcomes, model)), mimetype=CSV)
         elif not prefers_json(request):
-            response = self.page(outcomes, answered_by=model)
+            response = self.page(outcomes, answered_by=model, together=together)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -108,14 +111,17 @@ class Rendering:
     def _page_after(self, outcomes: Iterator[Outcome]) -> Generator[str]:
         shown = []
         for outcome in outcomes:
-            shown.append(
-                outcome if outcome.url else replace(outcome, picture=None)
-            )  # embedded, they would fill the memory
+            # Pictures that are embedded in the page would fill the memory.
+            shown.append(outcome if outcome.url else replace(outcome, picture=None))
             yield "\n"
         yield self.page(shown).get_data(as_text=True)
 
     def page(
-        self, outcomes: Sequence[Outcome] = (), notice: str | None = None, answered_by: str | None = None
+        self,
+        outcomes: Sequence[Outcome] = (),
+        notice: str | None = None,
+        answered_by: str | None = None,
+        together: Together | None = None,
     ) -> Response:
         model = self._engine.model
         context = {
@@ -123,6 +129,7 @@ class Rendering:
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
+            "together": together,
             "notice": notice,
             "csv": data_url(outcomes, answered_by or model.name) if len(outcomes) > 1 else None,
             "recent": () if outcomes else self._recent(),

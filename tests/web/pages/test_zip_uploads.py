@@ -18,8 +18,9 @@ from support.zip_files import HOSTILE, zipped
 from app import create_app
 from classifier.errors import Unavailable
 from classifier.storage.kept import KeptResults
+from web.pages.answering import AT_ONCE, patient_answers, some_at_a_time
 from web.pages.arrival import ZIPS_AT_ONCE
-from web.pages.sent import AT_ONCE, in_memory, patient_answers, some_at_a_time
+from web.pages.sent import in_memory
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 MANY = 50  # more than one request may hold outside of zip files
@@ -135,6 +136,14 @@ def test_answers_arrive_while_the_zip_file_is_read(spied):
     assert len(list(lines)) == MANY - 1
     assert len(engine.arrived) == MANY
     response.close()
+
+
+def test_a_few_large_photos_are_not_read_all_at_once_either(make_client):
+    """Nobody knows yet that none is one when the answer begins with status 200."""
+    noise = [(f"{n}.bmp", os.urandom(600_000)) for n in range(2)]
+    for max_upload_mb, status in ((2, 415), (1, 200)):
+        response = asked(make_client(max_upload_mb=max_upload_mb), (zipped(*noise), "a.zip"))
+        assert (response.status_code, len(response.json["results"])) == (status, 2)
 
 
 def test_only_a_few_of_its_photos_wait_so_that_others_are_answered_meanwhile(spied):
@@ -281,6 +290,16 @@ def test_a_zip_file_is_one_line_of_the_log_when_its_last_photo_is_answered(clien
     assert set(line["photos"][0]) == {"decode", "wait", "predict", "batch"}
     metrics = client.get("/metrics").text
     assert re.search(r'classifier_requests_total\{method="POST",route="/",status="200"\} 1.0', metrics)
+
+
+def test_the_photos_of_a_small_zip_file_are_answered_together_and_too_many_are_refused(client):
+    few, too_many = form((many(count=4), "a.zip")), form((many(), "a.zip"))
+    for sent in (few, too_many):
+        sent["data"] = b'--sep\r\nContent-Disposition: form-data; name="together"\r\n\r\n1\r\n' + sent["data"]
+    headers = {"Accept": "application/json"}
+    assert client.post("/", **few, headers=headers).json["together"]["predictions"][0]["label"] == "red_fox"
+    refused = client.post("/", **too_many, headers=headers)
+    assert (refused.status_code, "send at most 16, of 20 MB in all" in refused.json["detail"]) == (413, True)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
