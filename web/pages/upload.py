@@ -67,8 +67,8 @@ class UploadViews:
         """Answer the photos of large zip files while the client reads the answers to the first. Raises TooLarge."""
         if asks_together:
             raise TooLarge(
-                f"These photos are too many to be answered together; please send at most {self._settings.max_files}, of "
-                f"{self._settings.max_upload_mb} MB in all."
+                "These photos are too many to be answered together; please send at most "
+                f"{self._settings.max_files}, of {self._settings.max_upload_mb} MB in all."
             )
         response = self._rendering.stream(self._outcomes_of(photos))
         response.call_on_close(cast(ZipRequest, request).keep_open())
