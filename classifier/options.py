@@ -66,7 +66,9 @@ class Limits(BaseModel):
     max_megapixels: float = Field(
         default=50, ge=0.1, le=1000, description="maximum size of a photo, in millions of pixels"
     )
-    max_batch: int = Field(default=32, ge=1, le=1024, description="maximum batch size (capped at 16 on a CPU)")
+    max_batch: int = Field(
+        default=32, ge=1, le=1024, description="maximum batch size (capped at 16 on a CPU, at 8 for a compiled model)"
+    )
     max_wait_ms: float = Field(
         default=100, ge=0, le=1000, description="longest wait of a batch for further photos, in milliseconds"
     )
