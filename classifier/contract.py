@@ -18,6 +18,7 @@ class Label(NamedTuple):
 
 
 Resize = Literal["crop", "stretch"]
+FAMILIAR = 0.5  # the least familiarity of a photo that looks like the training photos
 Note = Callable[[int, int], None]  # takes note of a download's progress: bytes so far, and bytes in all (0: unknown)
 
 
@@ -33,7 +34,28 @@ class ModelInfo:
     precision: str
     is_random: bool
     threshold: float  # below this top probability the answer is "not sure"; 0 if it is always sure
+    compares: bool = False  # with its training photos; if not, `ServedModel.compare` must not be called
+    judges: bool = False  # whether a photo resembles them enough
     device_reason: str = ""  # one sentence: why the graphics card does not answer, if that needs an explanation
+
+
+class SimilarPhoto(NamedTuple):
+    """A training photo: its class, its similarity from 0 to 1, and the name of its thumbnail, "" without one."""
+
+    label: str
+    similarity: float
+    thumbnail: str
+
+
+class Resemblance(NamedTuple):
+    """How a photo resembles those that the model was trained on.
+
+    `familiarity` is from 0 to 1, and FAMILIAR or more if the photo looks like them. `similar` holds the nearest of
+    them, the most similar first, whose similarity is on the same scale.
+    """
+
+    familiarity: float
+    similar: tuple[SimilarPhoto, ...]
 
 
 class ServedModel(Protocol):
@@ -48,6 +70,9 @@ class ServedModel(Protocol):
 
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
         """Return float32 probabilities (n, classes) of uint8 images (n, h, w, 3)."""
+
+    def compare(self, images: np.ndarray, /) -> tuple[np.ndarray, list[Resemblance]]:
+        """Return the same probabilities and, from the same run, how each image resembles the training photos."""
 
     def explain(self, image: np.ndarray, index: int, /) -> np.ndarray:
         """Return a class' heat map, float32 (rows, columns) from 0 to 1, in a uint8 image (h, w, 3).
@@ -80,7 +105,8 @@ class Stages:
 class Answer:
     """The most probable classes of a photo, best first, its preview (JPEG), and the time it took.
 
-    `notice` is a sentence about a file that lacks its last bytes.
+    `notice` is a sentence about a file that lacks its last bytes. `familiarity` and `similar` are those of
+    `Resemblance`; `familiar` is False for a photo of none of the classes. Both are None if the model does not judge.
     """
 
     predictions: tuple[Prediction, ...]
@@ -88,6 +114,9 @@ class Answer:
     seconds: float = 0.0
     stages: Stages | None = None
     notice: str = ""
+    familiarity: float | None = None
+    familiar: bool | None = None
+    similar: tuple[SimilarPhoto, ...] = ()
 
 
 @dataclass(frozen=True)

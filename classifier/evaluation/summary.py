@@ -45,6 +45,17 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
         numbers[f"Answered, with a threshold of {100 * limited['threshold']:.3g}%"] = percent(limited["answered"])
         if limited["accuracy_of_answered"] is not None:
             numbers["Right, of those answered"] = percent(limited["accuracy_of_answered"])
+    return numbers | strangers(metrics.get("familiarity", {}))
+
+
+def strangers(familiarity: dict[str, Any]) -> dict[str, str]:
+    """Return the figures of "none of these" by name; none if the model does not judge that."""
+    numbers = {}
+    if familiarity:
+        numbers["Refused as none of these"] = percent(familiarity["refused"])
+    if theirs := familiarity.get("strangers"):
+        numbers[f"Refused, of {quantity(theirs['photos'], 'stranger')}"] = percent(theirs["refused"])
+        numbers["Area under the ROC curve against strangers"] = f"{theirs['auroc']:.3f}"
     return numbers
 
 

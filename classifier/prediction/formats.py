@@ -28,12 +28,15 @@ class Format(NamedTuple):
 
 def columns(top: int) -> list[str]:
     """Return the columns of a table of rows with at most `top` predictions, most probable first."""
-    return ["file", "error", "sure", *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score"))]
+    ranks = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score")]
+    return ["file", "error", "sure", "familiar", "familiarity", *ranks]
 
 
 def flat(row: Row) -> Record:
     """Return the row as a record with the columns of `columns`."""
     record: Record = {"file": printable_path(row.path), "error": row.error, "sure": row.sure}
+    if row.familiarity is not None:
+        record |= {"familiar": row.familiar, "familiarity": round(row.familiarity, 6)}
     for rank, best in enumerate(row.predictions, start=1):
         record |= {f"label_{rank}": best.label, f"score_{rank}": round(best.score, 6)}
     return record
@@ -41,9 +44,10 @@ def flat(row: Row) -> Record:
 
 def nested(row: Row) -> Record:
     """Return the row as a JSON object with a list of predictions."""
-    sure = {} if row.sure is None else {"sure": row.sure}
+    optional = {"sure": row.sure, "familiar": row.familiar, "familiarity": row.familiarity}
+    given = {name: value for name, value in optional.items() if value is not None}
     outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
-    return {"file": printable_path(row.path)} | sure | outcome
+    return {"file": printable_path(row.path)} | given | outcome
 
 
 def printable_path(path: Path | str) -> str:
@@ -84,7 +88,9 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def write_parquet(records: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     arrow, parquet = pyarrow()
-    types = {"file": arrow.string(), "error": arrow.string(), "sure": arrow.bool_(), "label": arrow.string()}
+    types = dict.fromkeys(("file", "error", "label"), arrow.string()) | dict.fromkeys(
+        ("sure", "familiar"), arrow.bool_()
+    )
     schema = arrow.schema([(name, types.get(name.partition("_")[0], arrow.float64())) for name in columns])
     remaining = iter(records)
     with parquet.ParquetWriter(path, schema) as writer:

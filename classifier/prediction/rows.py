@@ -25,6 +25,8 @@ class Row(NamedTuple):
     predictions: tuple[Prediction, ...] = ()
     error: str | None = None
     sure: bool | None = None  # whether the first prediction reaches the model's threshold, if it has one
+    familiar: bool | None = None  # whether the photo looks like those that the model was trained on, if it judges that
+    familiarity: float | None = None
 
 
 def predict(engine: LocalEngine, paths: Sequence[Path]) -> Iterator[Row]:
@@ -56,8 +58,15 @@ def row_of(engine: LocalEngine, path: Path) -> Row:
         return Row(path, error=str(answer))
     if answer.notice:
         log.warning("%s: %s", path, answer.notice)
-    return answered(path, answer.predictions, engine.model.threshold)
+    return answered(path, answer.predictions, engine.model.threshold, answer.familiar, answer.familiarity)
 
 
-def answered(path: Path, predictions: tuple[Prediction, ...], threshold: float) -> Row:
-    return Row(path, predictions, sure=predictions[0].score >= threshold if threshold else None)
+def answered(
+    path: Path,
+    predictions: tuple[Prediction, ...],
+    threshold: float,
+    familiar: bool | None = None,
+    familiarity: float | None = None,
+) -> Row:
+    sure = predictions[0].score >= threshold if threshold else None
+    return Row(path, predictions, None, sure, familiar, familiarity)

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from PIL.Image import Image
 
-from classifier.contract import Answer, Explanation, Prediction, ServedModel, Stages
+from classifier.contract import FAMILIAR, Answer, Explanation, Prediction, Resemblance, ServedModel, Stages
 from classifier.errors import ClassifierError, NotExplainable
 from classifier.options import Limits
 from classifier.photos import decode, fit
@@ -25,9 +26,10 @@ EXPLAINED_BY = 0.8  # of the deadline: the longest pause between explanations wh
 
 
 class Scored(NamedTuple):
-    """The model's scores for a photo, and how long it took over how many."""
+    """The model's scores for a photo, how the photo resembles its own, and how long it took over how many."""
 
     scores: np.ndarray  # (classes,)
+    resemblance: Resemblance | None
     seconds: float
     batch: int
 
@@ -169,7 +171,8 @@ class LocalEngine(Permanent):
         waited = max(0.0, seconds - asked.decode_s - scored.seconds)
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
         ranked = self._rank(scored.scores, top or self._limits.top)
-        return Answer(ranked, asked.preview, seconds, stages, asked.notice)
+        answer = Answer(ranked, asked.preview, seconds, stages, asked.notice)
+        return self._compared(answer, scored.resemblance) if scored.resemblance else answer
 
     @contextmanager
     def _decoder(self, deadline: float) -> Iterator[None]:
@@ -191,11 +194,24 @@ class LocalEngine(Permanent):
         """Run n images of (h, w, 3); only the batcher calls this."""
         with self._turns.photos():
             started = time.monotonic()
-            scores = self._served(np.stack(pixels))  # (n, classes)
+            scores, resemblances = self._run(np.stack(pixels))
             seconds = time.monotonic() - started
         if not np.isfinite(scores).all():
             raise ArithmeticError("The model returned probabilities that are not numbers.")
-        return [Scored(row, seconds, len(pixels)) for row in scores]
+        return [Scored(row, own, seconds, len(pixels)) for row, own in zip(scores, resemblances, strict=True)]
+
+    def _run(self, images: np.ndarray) -> tuple[np.ndarray, Sequence[Resemblance | None]]:
+        """Return the scores of images (n, classes), and how each resembles the model's own if it compares them."""
+        if self.model.compares:
+            return self._served.compare(images)
+        return self._served(images), [None] * len(images)
+
+    def _compared(self, answer: Answer, resemblance: Resemblance) -> Answer:
+        """Add to an answer how the photo resembles the model's own."""
+        if not self.model.judges:
+            return replace(answer, similar=resemblance.similar)
+        familiarity = resemblance.familiarity
+        return replace(answer, familiarity=familiarity, familiar=familiarity >= FAMILIAR, similar=resemblance.similar)
 
     def _explain(self, request: ExplanationRequest) -> Explanation:
         """Compute one explanation when the photos leave the device to it; only the explainer calls this."""

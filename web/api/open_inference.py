@@ -25,7 +25,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from classifier.contract import Prediction
+from classifier.contract import Answer, Prediction
 from classifier.errors import Misunderstood
 from web.api.encoded_image import BASE64, check_count, from_base64
 from web.api.json_input import (
@@ -253,11 +253,10 @@ def read_pixels(given: PixelsTensor, binary: bytes | None, size: tuple[int, int]
     return data.reshape(given.shape)
 
 
-def response_body(
-    model: str, inference: Inference, ranked: Sequence[Sequence[Prediction]]
-) -> tuple[bytes, dict[str, str]]:
-    """Return the response's body and headers; `ranked` holds the k best classes of each of n images."""
+def response_body(model: str, inference: Inference, answers: Sequence[Answer]) -> tuple[bytes, dict[str, str]]:
+    """Return the response's body and headers for the answers to n images, each with its k best classes."""
     outputs, binary = [], b""
+    ranked = [answer.predictions for answer in answers]
     for name, as_binary in inference.outputs.items():
         datatype, element = OUTPUTS[name]
         data = [element(prediction) for predictions in ranked for prediction in predictions]
@@ -266,10 +265,24 @@ def response_body(
         outputs.append(tensor(name, datatype, (len(ranked), len(ranked[0])), **content))
         binary += own
     id = {} if inference.id is None else {"id": inference.id}
-    document = json.dumps({"model_name": model, "model_version": VERSION, **id, "outputs": outputs}).encode()
+    parameters = resemblance(answers)
+    about = {"model_name": model, "model_version": VERSION} | id | ({"parameters": parameters} if parameters else {})
+    document = json.dumps(about | {"outputs": outputs}).encode()
     if not binary:
         return document, {"Content-Type": "application/json"}
     return document + binary, {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(document))}
+
+
+def resemblance(answers: Sequence[Answer]) -> Object:
+    """Return the response's parameters, which can only be texts, numbers and booleans: one set for each image.
+
+    `familiar_0` and `familiarity_0` belong to the first image.
+    """
+    parameters: Object = {}
+    for i, answer in enumerate(answers):
+        if answer.familiarity is not None:
+            parameters |= {f"familiar_{i}": answer.familiar, f"familiarity_{i}": answer.familiarity}
+    return parameters
 
 
 LENGTH = struct.Struct("<I")  # before each element of a binary BYTES tensor

@@ -67,7 +67,7 @@ class ApiViews:
             answers = self._engine.classify(inference.images, inference.top)
         else:
             answers = self._engine.classify_pixels(list(inference.pixels), inference.top)
-        content, headers = open_inference.response_body(name, inference, all_ranked(answers))
+        content, headers = open_inference.response_body(name, inference, all_answered(answers))
         return Response(content, headers=headers)
 
     def model_status(self, name: str, version: str = VERSION) -> Response:
@@ -135,9 +135,14 @@ class ApiViews:
 
 
 def all_ranked(answers: Sequence[Answer | ClassifierError]) -> list[tuple[Prediction, ...]]:
-    """Return the ranked classes of every image, or raise the first error: these protocols answer all or nothing."""
+    """Return the ranked classes of every image. Raises as `all_answered` does."""
+    return [answer.predictions for answer in all_answered(answers)]
+
+
+def all_answered(answers: Sequence[Answer | ClassifierError]) -> list[Answer]:
+    """Return the answer to every image, or raise the first error: these protocols answer all or nothing."""
     for number, answer in enumerate(answers, 1):
         if isinstance(answer, ClassifierError):
             which = f"Image {number} of {len(answers)}: " if len(answers) > 1 else ""
             raise type(answer)(f"{which}{answer}") from answer
-    return [answer.predictions for answer in answers if isinstance(answer, Answer)]
+    return [answer for answer in answers if isinstance(answer, Answer)]

@@ -12,8 +12,9 @@ from classifier.storage.kept import KeptResults
 from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
+from web.pages.similar import SimilarViews
 from web.pages.upload import UploadViews
-from web.pages.wording import percent, readable, sentence
+from web.pages.wording import none_of_these, percent, readable, sentence
 from web.settings import Settings
 
 
@@ -26,6 +27,7 @@ def add_pages(
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
     UploadViews(engine, settings, outcomes, rendering).add_to(app)
     ResultViews(engine, uploads, feedback, outcomes, rendering, on_feedback).add_to(app)
+    SimilarViews(engine, settings, outcomes).add_to(app)
     app.register_error_handler(Exception, rendering.error)
     add_templates(app)
 
@@ -33,5 +35,5 @@ def add_pages(
 def add_templates(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.jinja_env.globals["readable_formats"] = READABLE
-    app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
+    app.jinja_env.filters.update(none_of_these=none_of_these, percent=percent, readable=readable, sentence=sentence)
     Bootstrap5(app)

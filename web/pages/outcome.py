@@ -7,12 +7,14 @@ from typing import Any
 
 from flask import url_for
 
-from classifier.contract import Answer, Engine, Prediction
+from classifier.contract import Answer, Engine, Prediction, SimilarPhoto
 from classifier.errors import ClassifierError
 from classifier.storage.kept import KeptResults
 from web.problems import Problem, problem
 
 log = logging.getLogger(__name__)
+
+KEPT = ("sure", "familiar", "familiarity", "knows", "notice")  # members that are kept if there is a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,10 @@ class Outcome:
     picture: str | None = None
     predictions: tuple[Prediction, ...] = ()
     sure: bool | None = None  # whether the top prediction reaches the model's threshold, if it has one
+    familiar: bool | None = None  # whether the photo looks like those that the model was trained on, if it judges that
+    familiarity: float | None = None
+    similar: tuple[SimilarPhoto, ...] = ()  # the nearest of those
+    knows: int | None = None  # how many classes the model has
     seconds: float | None = None
     feedback: dict[str, Any] | None = None  # the visitor's: label, right
     notice: str | None = None
@@ -34,7 +40,13 @@ class Outcome:
         """Return the outcome in the shape that `POST /` promises."""
         if self.error:
             return {"filename": self.filename, "error": self.error.as_json()}
-        optional = {"notice": self.notice, "sure": self.sure, "feedback": self.feedback}
+        optional = {
+            "notice": self.notice,
+            "sure": self.sure,
+            "familiar": self.familiar,
+            "familiarity": self.familiarity,
+            "feedback": self.feedback,
+        }
         return (
             {"filename": self.filename, "id": self.id, "url": self.url}
             | {name: value for name, value in optional.items() if value is not None}
@@ -66,6 +78,10 @@ class Outcomes:
             filename=filename,
             predictions=answer.predictions,
             sure=sure,
+            familiar=answer.familiar,
+            familiarity=answer.familiarity,
+            similar=answer.similar,
+            knows=len(self._engine.model.labels),
             seconds=answer.seconds,
             notice=answer.notice or None,
         )
@@ -82,14 +98,18 @@ class Outcomes:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
         predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
-        outcome = Outcome(predictions=predictions, **optional)
+        similar = tuple(SimilarPhoto(**photo) for photo in kept.get("similar", ()))
+        optional = {name: kept.get(name) for name in (*KEPT, "feedback")}
+        outcome = Outcome(predictions=predictions, similar=similar, **optional)
         return with_addresses(outcome, id), kept["model"]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         predictions = [asdict(prediction) for prediction in outcome.predictions]
-        about = {"model": self._engine.model.name, "predictions": predictions, "sure": outcome.sure}
-        return self._uploads.keep(preview, about | ({"notice": outcome.notice} if outcome.notice else {}))
+        about = {"model": self._engine.model.name, "predictions": predictions}
+        optional = {name: getattr(outcome, name) for name in KEPT} | {"similar": [p._asdict() for p in outcome.similar]}
+        return self._uploads.keep(
+            preview, about | {name: value for name, value in optional.items() if value not in (None, [])}
+        )
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:

@@ -23,14 +23,19 @@ def sentence(prediction: Prediction) -> str:
     return f"This looks like: {label} ({score})"
 
 
+def none_of_these(classes: int) -> str:
+    """Return the sentence for a photo of none of the model's classes, of which there are at least two."""
+    return f"This does not look like any of the {classes:,} things this model knows"
+
+
 def readable(label: str) -> str:
     """Return a label with spaces instead of the underscores of `decode_predictions`."""
     return label.replace("_", " ")
 
 
-def percent(score: float) -> str:
-    """Return a probability (0 to 1) as a percentage with two decimals, "47.31%"."""
-    return text.percent(score, decimals=2)
+def percent(score: float, decimals: int = 2) -> str:
+    """Return a probability (0 to 1) as a percentage, by default with two decimals, "47.31%"."""
+    return text.percent(score, decimals)
 
 
 def printable(filename: str) -> str:
