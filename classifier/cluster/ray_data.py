@@ -16,6 +16,7 @@ from classifier.photos.decode import read
 from classifier.photos.fit import to_pixels
 from classifier.prediction.rows import Row, answered
 from classifier.serving.engine import LocalEngine
+from classifier.terms import Broader
 
 BATCH = 32
 BLOCK_BYTES = 16 * 2**20  # of decoded photos on their way at once: about a hundred
@@ -50,7 +51,9 @@ class Streaming:
             return Row(path, error=row["error"])
         answer = json.loads(row["answer"])
         predictions = tuple(Prediction(**best) for best in answer["predictions"])
-        return answered(path, predictions, self._model.threshold, answer["familiar"], answer["familiarity"])
+        broader = Broader(**answer["broader"]) if answer["broader"] else None
+        without = answered(path, predictions, broader, self._model.sure_from())
+        return without._replace(familiar=answer["familiar"], familiarity=answer["familiarity"])
 
     def _stream(self, files: Sequence[str]) -> Any:
         data = self._cluster.ray.data
@@ -111,5 +114,11 @@ class Predictor:
 
 def as_json(answer: Answer) -> str:
     """Return the parts of an answer that a row needs."""
-    predictions = [asdict(best) for best in answer.predictions]
-    return json.dumps({"predictions": predictions, "familiar": answer.familiar, "familiarity": answer.familiarity})
+    return json.dumps(
+        {
+            "predictions": [asdict(best) for best in answer.predictions],
+            "broader": asdict(answer.broader) if answer.broader else None,
+            "familiar": answer.familiar,
+            "familiarity": answer.familiarity,
+        }
+    )

@@ -1,6 +1,7 @@
 """Measure a model on photos that it was not trained on."""
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,8 @@ def evaluate(
     theirs = familiarity_of(model, strangers) if strangers else None
     scores, familiarity = compare(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
-    found = metrics.measure(scores, labels, card.labels, card.labels.index(majority), card.threshold)
+    baseline = card.labels.index(majority)
+    found = metrics.measure(scores, labels, card.labels, baseline, card.threshold, temperature(card))
     if familiarity is not None and (model.info.judges or strangers):
         found["familiarity"] = metrics.familiarity(familiarity, theirs)
     if output:
@@ -64,6 +66,12 @@ def evaluate(
         facts = {"Model": title, "Photos": f"{len(paths)} of {data.resolve().name}"}
         report.write(output, title, found, card.labels, scores, labels, paths, facts=facts)
     return found, card.labels
+
+
+def temperature(card: folder.ModelCard) -> float:
+    """Return what the logits of a model are divided by; 1 if its card does not give a temperature."""
+    found = card.training.get("temperature")
+    return found if isinstance(found, float) and 0 < found < math.inf else 1.0
 
 
 def predict(model: ServedModel, photos: Dataset, indices: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ def familiarity_of(model: ServedModel, folder: Path) -> np.ndarray:
     """
     if not model.info.compares:
         raise DataError(
-            f"The model {model.info.name} has no features.npz, by which strangers are told; please train it again."
+            f"The model {model.info.name} has no features.npz to compare strangers with; please train it again."
         )
     paths = files.find([folder])
     found = [value for i in range(0, len(paths), AT_ONCE) for value in some(model, paths[i : i + AT_ONCE])]

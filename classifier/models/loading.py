@@ -67,6 +67,7 @@ def from_folder(options: ModelOptions) -> Model:
         class_labels,
         resize=card.resize,
         threshold=card.threshold,
+        terms=folder.terms_of(card),
         comparison=Comparison(photos, card.labels, familiarity.thumbnails(path)) if photos else None,
         judges=bool(photos and photos.separates and options.familiarity),
     )
@@ -86,7 +87,8 @@ def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
     is_random = options.weights == "random"
     class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
     network = build(options.model, options.weights, len(class_labels), resolve(options.precision), fetch)
-    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
+    terms = labels.imagenet_terms(class_labels)
+    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random, terms=terms)
 
 
 def build(name: str, weights_from: str, classes: int, precision: str = "float32", fetch: Fetch = obtain) -> keras.Model:

@@ -10,6 +10,7 @@ from classifier.models import backend
 from classifier.models.familiarity import Comparison
 from classifier.models.gradcam import GradCam
 from classifier.models.network_features import with_features
+from classifier.terms import NO_TERMS, Terms
 
 # VGG16 on 2 cores, ms per image in batches of 1, 4, 16 and 32: 155, 142, 137, 135 (and 0.4 GB more).
 LARGEST_RUN = {"CPU": 16, "GPU": 128}
@@ -34,6 +35,7 @@ class Model:
         resize: Resize,
         is_random: bool = False,
         threshold: float = 0.0,
+        terms: Terms = NO_TERMS,
         comparison: Comparison | None = None,
         judges: bool = False,
     ) -> None:
@@ -46,6 +48,7 @@ class Model:
             precision=next((w.dtype for w in network.weights if len(w.shape) > 1), "float32"),
             is_random=is_random,
             threshold=threshold,
+            terms=terms,
             compares=comparison is not None,
             judges=judges,
         )

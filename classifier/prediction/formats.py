@@ -13,6 +13,7 @@ from classifier.errors import StartupError
 from classifier.prediction.rows import Row
 
 PARQUET_ROWS = 10_000  # written at once
+RANK = "_0123456789"  # at the end of a column
 NEEDS_PARQUET = "Parquet files need pyarrow: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
 
 Record = dict[str, Any]  # at least `file`, and `error` if there is one
@@ -29,12 +30,14 @@ class Format(NamedTuple):
 def columns(top: int) -> list[str]:
     """Return the columns of a table of rows with at most `top` predictions, most probable first."""
     ranks = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score")]
-    return ["file", "error", "sure", "familiar", "familiarity", *ranks]
+    return ["file", "error", "sure", "broader", "broader_score", "familiar", "familiarity", *ranks]
 
 
 def flat(row: Row) -> Record:
     """Return the row as a record with the columns of `columns`."""
     record: Record = {"file": printable_path(row.path), "error": row.error, "sure": row.sure}
+    if row.broader:
+        record |= {"broader": row.broader.label, "broader_score": round(row.broader.score, 6)}
     if row.familiarity is not None:
         record |= {"familiar": row.familiar, "familiarity": round(row.familiarity, 6)}
     for rank, best in enumerate(row.predictions, start=1):
@@ -44,7 +47,12 @@ def flat(row: Row) -> Record:
 
 def nested(row: Row) -> Record:
     """Return the row as a JSON object with a list of predictions."""
-    optional = {"sure": row.sure, "familiar": row.familiar, "familiarity": row.familiarity}
+    optional = {
+        "sure": row.sure,
+        "broader": row.broader and asdict(row.broader),
+        "familiar": row.familiar,
+        "familiarity": row.familiarity,
+    }
     given = {name: value for name, value in optional.items() if value is not None}
     outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
     return {"file": printable_path(row.path)} | given | outcome
@@ -88,10 +96,9 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def write_parquet(records: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     arrow, parquet = pyarrow()
-    types = dict.fromkeys(("file", "error", "label"), arrow.string()) | dict.fromkeys(
-        ("sure", "familiar"), arrow.bool_()
-    )
-    schema = arrow.schema([(name, types.get(name.partition("_")[0], arrow.float64())) for name in columns])
+    texts, flags = ("file", "error", "broader", "label"), ("sure", "familiar")
+    types = dict.fromkeys(texts, arrow.string()) | dict.fromkeys(flags, arrow.bool_())
+    schema = arrow.schema([(name, types.get(name.rstrip(RANK), arrow.float64())) for name in columns])
     remaining = iter(records)
     with parquet.ParquetWriter(path, schema) as writer:
         while some := list(islice(remaining, PARQUET_ROWS)):

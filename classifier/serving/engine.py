@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL.Image import Image
 
-from classifier.contract import FAMILIAR, Answer, Explanation, Prediction, Resemblance, ServedModel, Stages
+from classifier.contract import FAMILIAR, Answer, Explanation, Resemblance, ServedModel, Stages
 from classifier.errors import ClassifierError, NotExplainable
 from classifier.options import Limits
 from classifier.photos import decode, fit
+from classifier.ranking import ranked
 from classifier.serving.admission import patience_s, user_facing_errors
 from classifier.serving.batching import Batcher
 from classifier.serving.explainer import Explainer, ExplanationRequest
@@ -170,8 +171,9 @@ class LocalEngine(Permanent):
         seconds = time.monotonic() - started
         waited = max(0.0, seconds - asked.decode_s - scored.seconds)
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
-        ranked = self._rank(scored.scores, top or self._limits.top)
-        answer = Answer(ranked, asked.preview, seconds, stages, asked.notice)
+        predictions = ranked(scored.scores, self.model.labels, top or self._limits.top)
+        broader = self.model.terms.surest(scored.scores)
+        answer = Answer(predictions, asked.preview, seconds, stages, asked.notice, broader, scored.scores)
         return self._compared(answer, scored.resemblance) if scored.resemblance else answer
 
     @contextmanager
@@ -207,11 +209,13 @@ class LocalEngine(Permanent):
         return self._served(images), [None] * len(images)
 
     def _compared(self, answer: Answer, resemblance: Resemblance) -> Answer:
-        """Add to an answer how the photo resembles the model's own."""
+        """Add to an answer how the photo resembles the model's own; of a stranger, no broader term is sure either."""
         if not self.model.judges:
             return replace(answer, similar=resemblance.similar)
-        familiarity = resemblance.familiarity
-        return replace(answer, familiarity=familiarity, familiar=familiarity >= FAMILIAR, similar=resemblance.similar)
+        familiarity, familiar = resemblance.familiarity, resemblance.familiarity >= FAMILIAR
+        broader = answer.broader if familiar else None
+        similar = resemblance.similar
+        return replace(answer, broader=broader, familiarity=familiarity, familiar=familiar, similar=similar)
 
     def _explain(self, request: ExplanationRequest) -> Explanation:
         """Compute one explanation when the photos leave the device to it; only the explainer calls this."""
@@ -228,8 +232,3 @@ class LocalEngine(Permanent):
         if self.model.resize == "crop":
             return fit.centre_box(size, self.model.size)
         return (0.0, 0.0, float(size[0]), float(size[1]))
-
-    def _rank(self, scores: np.ndarray, top: int) -> tuple[Prediction, ...]:
-        best = np.argsort(-scores, kind="stable")[:top]
-        labels = self.model.labels
-        return tuple(Prediction(int(i), labels[i].wnid, labels[i].name, float(scores[i])) for i in best)

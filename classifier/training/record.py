@@ -45,7 +45,7 @@ def write(part: Path, trained: Trained, compared: Compared) -> dict[str, Any]:
     scores = compared.scores
     labels = photos.labels[test]
     majority = int(np.bincount(photos.labels[trained.parts["train"]]).argmax())
-    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold)
+    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold, trained.temperature)
     if trained.known.separates and compared.familiarity is not None:
         found["familiarity"] = metrics.familiarity(compared.familiarity)
     paths = [photos.photos[i].path for i in test]
@@ -77,6 +77,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
         color_mode="grayscale" if options.grayscale else "rgb",
         resize=options.resize,
         threshold=trained.threshold,
+        groups=photos.groups,
         metrics=found,
         training=done | {"data": data | counts, "options": given},
     )

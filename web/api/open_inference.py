@@ -27,6 +27,7 @@ from pydantic import (
 
 from classifier.contract import Answer, Prediction
 from classifier.errors import Misunderstood
+from classifier.terms import certainty
 from web.api.encoded_image import BASE64, check_count, from_base64
 from web.api.json_input import (
     TAG,
@@ -253,8 +254,13 @@ def read_pixels(given: PixelsTensor, binary: bytes | None, size: tuple[int, int]
     return data.reshape(given.shape)
 
 
-def response_body(model: str, inference: Inference, answers: Sequence[Answer]) -> tuple[bytes, dict[str, str]]:
-    """Return the response's body and headers for the answers to n images, each with its k best classes."""
+def response_body(
+    model: str, inference: Inference, answers: Sequence[Answer], sure_from: float
+) -> tuple[bytes, dict[str, str]]:
+    """Return the response's body and headers for the answers to n images, each with its k best classes.
+
+    A name is sure from the probability `sure_from` on; 0 if every name counts as sure.
+    """
     outputs, binary = [], b""
     ranked = [answer.predictions for answer in answers]
     for name, as_binary in inference.outputs.items():
@@ -265,7 +271,7 @@ def response_body(model: str, inference: Inference, answers: Sequence[Answer]) -
         outputs.append(tensor(name, datatype, (len(ranked), len(ranked[0])), **content))
         binary += own
     id = {} if inference.id is None else {"id": inference.id}
-    parameters = resemblance(answers)
+    parameters = certainties(answers, sure_from) | resemblances(answers)
     about = {"model_name": model, "model_version": VERSION} | id | ({"parameters": parameters} if parameters else {})
     document = json.dumps(about | {"outputs": outputs}).encode()
     if not binary:
@@ -273,15 +279,28 @@ def response_body(model: str, inference: Inference, answers: Sequence[Answer]) -
     return document + binary, {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(document))}
 
 
-def resemblance(answers: Sequence[Answer]) -> Object:
+def certainties(answers: Sequence[Answer], sure_from: float) -> Object:
     """Return the response's parameters, which can only be texts, numbers and booleans: one set for each image.
 
-    `familiar_0` and `familiarity_0` belong to the first image.
+    `sure_0`, `broader_0`, `broader_wnid_0` and `broader_score_0` belong to the first image.
     """
     parameters: Object = {}
-    for i, answer in enumerate(answers):
+    for image, answer in enumerate(answers):
+        sure, broader = certainty(answer.predictions[0].score, answer.broader, sure_from)
+        parameters |= {} if sure is None else {f"sure_{image}": sure}
+        if broader:
+            parameters[f"broader_{image}"] = broader.label
+            parameters[f"broader_wnid_{image}"] = broader.wnid
+            parameters[f"broader_score_{image}"] = broader.score
+    return parameters
+
+
+def resemblances(answers: Sequence[Answer]) -> Object:
+    """Return further parameters: `familiar_0` and `familiarity_0` belong to the first image."""
+    parameters: Object = {}
+    for image, answer in enumerate(answers):
         if answer.familiarity is not None:
-            parameters |= {f"familiar_{i}": answer.familiar, f"familiarity_{i}": answer.familiarity}
+            parameters |= {f"familiar_{image}": answer.familiar, f"familiarity_{image}": answer.familiarity}
     return parameters
 
 

@@ -67,12 +67,12 @@ def test_json_is_an_object_per_line_with_the_answers_of_the_engine(engine, photo
 def test_csv_has_the_same_columns_in_every_row(engine, photos):
     failed, text = ran(engine, [photos / "b.txt", photos], "csv")
     header, *rows = csv.reader(io.StringIO(text))
-    about = ["file", "error", "sure", "familiar", "familiarity"]
+    about = ["file", "error", "sure", "broader", "broader_score", "familiar", "familiarity"]
     assert header == [*about, "label_1", "score_1", "label_2", "score_2"]
-    assert [row[5] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
-    assert {len(row) for row in rows} == {9}
-    assert {(row[3], row[4]) for row in rows} == {("", "")}
-    assert rows[1][6] == f"{256 / 258:.6f}"
+    assert [row[7] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
+    assert {len(row) for row in rows} == {11}
+    assert {(row[5], row[6]) for row in rows} == {("", "")}
+    assert rows[1][8] == f"{256 / 258:.6f}"
     assert "not an image" in rows[0][1]
     assert failed == 3
 
@@ -106,7 +106,10 @@ def test_a_photo_of_none_of_the_classes_is_marked_in_every_format(comparing, tmp
 
 @pytest.mark.parametrize(
     ("format", "expected"),
-    [("csv", "file,error,sure,familiar,familiarity,label_1,score_1,label_2,score_2\r\n"), ("json", "")],
+    [
+        ("csv", "file,error,sure,broader,broader_score,familiar,familiarity,label_1,score_1,label_2,score_2\r\n"),
+        ("json", ""),
+    ],
 )
 def test_an_empty_folder_is_an_empty_answer(engine, tmp_path, format, expected):
     assert ran(engine, [tmp_path], format) == (0, expected)

@@ -1,10 +1,11 @@
 """What the site says of a photo that is unlike the model's own, and the training photos that it is most like."""
 
+import io
 import json
 from html import unescape
 
 import pytest
-from support.models import SIMILAR, ComparingModel
+from support.models import SIMILAR, TERMS, ComparingModel
 from support.pictures import picture
 from support.sites import post
 
@@ -175,3 +176,22 @@ def test_the_open_inference_protocol_has_it_as_parameters(site):
 def test_the_open_inference_protocol_has_no_parameters_without_it(client):
     tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 224, 224, 3], "data": [0] * (224 * 224 * 3)}
     assert "parameters" not in client.post("/v2/models/toy/infer", json={"inputs": [tensor]}).json
+
+
+def test_together_is_none_of_these_only_if_no_photo_is_familiar(site):
+    def together(*photos, accept):
+        files = [(io.BytesIO(photo), "photo.png") for photo in photos]
+        return site.post("/", data={"fileImage": files, "together": "1"}, headers={"Accept": accept})
+
+    assert together(STRANGE, OWN, accept="application/json").json["together"]["familiar"] is True
+    assert together(STRANGE, STRANGE, accept="application/json").json["together"]["familiar"] is False
+    assert page(together(STRANGE, STRANGE, accept="text/html")).count(NONE) == 3
+    assert "Together, the photos show a red fox" in page(together(OWN, OWN, accept="text/html"))
+
+
+def test_a_stranger_has_no_broader_term(make_site):
+    site = make_site(terms=TERMS)
+    for photo, familiar, broader in (("#808000", True, True), ("#404040", False, False)):
+        result = answered(site, picture(photo))
+        assert (result["familiar"], "broader" in result) == (familiar, broader)
+    assert "Surely" not in page(post(site, picture("#404040")))
