@@ -1,5 +1,6 @@
 """What the site says of a photo that is unlike the model's own, and the training photos that it is most like."""
 
+import csv
 import io
 import json
 from html import unescape
@@ -195,3 +196,10 @@ def test_a_stranger_has_no_broader_term(make_site):
         result = answered(site, picture(photo))
         assert (result["familiar"], "broader" in result) == (familiar, broader)
     assert "Surely" not in page(post(site, picture("#404040")))
+
+
+def test_csv_has_whether_a_photo_is_familiar(site):
+    for photo, familiar in ((STRANGE, "false"), (OWN, "true")):
+        data = {"fileImage": (io.BytesIO(photo), "photo.png")}
+        (row,) = csv.DictReader(io.StringIO(site.post("/", data=data, headers={"Accept": "text/csv"}).text))
+        assert row["familiar"] == familiar
