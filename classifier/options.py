@@ -55,6 +55,12 @@ class ModelOptions(BaseModel):
         description="`auto` (a GPU that passes a test computation at start-up, otherwise the CPU), "
         "`gpu` (do not start without such a GPU) or `cpu`",
     )
+    familiarity: int = Field(
+        default=1,
+        ge=0,
+        le=1,
+        description="`0` never answers that a photo looks like none of a model folder's classes",
+    )
 
 
 class Limits(BaseModel):
