@@ -124,9 +124,8 @@ def check_head(scores: Output, features: Output, users: Iterable[Input]) -> None
         head = Model([scores], [stand_in])
     except RuntimeError as exc:
         raise no_map() from exc
-    if any(
-        node.get_type_name() == "MatMul" and node.output(0).get_partial_shape().rank != 2 for node in head.get_ops()
-    ):
+    products = [node.output(0) for node in head.get_ops() if node.get_type_name() == "MatMul"]
+    if any(product.get_partial_shape().rank != 2 for product in products):
         raise no_map()
     connect(users, features.get_node())
 
@@ -180,7 +179,8 @@ def cell_masks(shape: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
     row, column = (np.arange(side) * cells // side for side, cells in zip(shape, grid, strict=True))
     cell = row[:, np.newaxis] * grid[1] + column
     numbers = np.arange(-1, math.prod(grid))
-    return (cell != numbers[:, np.newaxis, np.newaxis]).astype(np.float32)
+    masks: np.ndarray = (cell != numbers[:, np.newaxis, np.newaxis]).astype(np.float32)
+    return masks
 
 
 def no_map() -> NotExplainable:
