@@ -301,10 +301,8 @@ def evaluate(
     model: Path, data: Path, output: Path | None, as_json: bool, precision: Precision, device: Device, **values: Any
 ) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
-    from classifier.evaluation.summary import as_text  # reports a missing extra at once
-
-    import_keras()
     from classifier.evaluation.evaluate import evaluate
+    from classifier.evaluation.summary import as_text  # reports a missing extra at once
 
     metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values))
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))

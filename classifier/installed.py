@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch", "openvino")  # in this order, if nothing chooses between them
+BACKENDS = ("tensorflow", "jax", "torch")  # in this order, if nothing chooses between them
 MATTERS = ("cuda", "jax", "keras", "nvidia", "tensorflow", "torch")  # for what a GPU computes
 
 

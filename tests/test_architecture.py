@@ -102,6 +102,10 @@ def test_only_one_package_imports_ray():
     assert importers("ray") == {"classifier.cluster.ray_serve"}
 
 
+def test_one_module_imports_openvino_for_all():
+    assert importers("openvino") == {"classifier.models.openvino_runtime"}
+
+
 def test_keras_stays_where_models_are_made():
     keras = importers("keras") | importers("tensorflow") | importers("jax") | importers("torch")
     assert {package(module) for module in keras} <= {
@@ -113,7 +117,16 @@ def test_keras_stays_where_models_are_made():
 
 @pytest.mark.parametrize(
     "module",
-    ["app", "web.settings", "classifier", "classifier.photos.decode", "classifier.models", "classifier.serving.engine"],
+    [
+        "app",
+        "web.settings",
+        "classifier",
+        "classifier.photos.decode",
+        "classifier.models",
+        "classifier.model_server.client",
+        "classifier.evaluation.evaluate",
+        "classifier.serving.engine",
+    ],
 )
 def test_importing_the_light_parts_loads_no_backend(module):
     code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'jax', 'torch'}} & sys.modules.keys()))"

@@ -157,9 +157,9 @@ def model_problem(options: ModelOptions, is_offline: bool, fallback: str) -> str
 
 def check_model(options: ModelOptions) -> None:
     """Check what can be checked without loading the model. Raises StartupError."""
-    from classifier.models import efficientnet_lite, folder, labels, loading, pretrained
+    from classifier.models import efficientnet_lite, folder, labels, pretrained
 
-    if loading.is_folder(options.model):
+    if folder.is_folder(options.model):
         folder.read_card(Path(options.model))
         return
     pretrained.find_builder(options.model)
@@ -173,9 +173,9 @@ def check_model(options: ModelOptions) -> None:
 
 def has_weights(options: ModelOptions) -> bool:
     """Return True if the model needs no download. Keras' files begin with the name of their model."""
-    from classifier.models import loading, pretrained
+    from classifier.models import folder, pretrained
 
-    if loading.is_folder(options.model) or options.weights != "imagenet" or is_lite(options.model):
+    if folder.is_folder(options.model) or options.weights != "imagenet" or is_lite(options.model):
         return True
     names = [pretrained.plain(path.name) for path in weights_in(installed.keras_home() / "models")]
     return any(name.startswith(pretrained.plain(options.model)) for name in names)

@@ -1,19 +1,16 @@
 """Devices, compilation and gradients; the only file that distinguishes Keras' backends (`KERAS_BACKEND`).
 
-These are TensorFlow, JAX, PyTorch and, for inference only, OpenVINO.
+These are TensorFlow, JAX and PyTorch.
 """
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import numpy as np
 
 from classifier import installed
-from classifier.errors import NotExplainable
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -61,7 +58,6 @@ def device_name() -> str:
         "tensorflow": _tensorflow_gpu,
         "jax": _jax_gpu,
         "torch": _torch_gpu,
-        "openvino": lambda: None,
     }
     gpu = finders[keras.backend.backend()]()
     return f"GPU ({gpu})" if gpu else "CPU"
@@ -103,7 +99,6 @@ def compiled(model: keras.Model) -> Run:
         "tensorflow": _compiled_tensorflow,
         "jax": _compiled_jax,
         "torch": _compiled_torch,
-        "openvino": _compiled_openvino,
     }
     return compilers[keras.backend.backend()](model)
 
@@ -137,26 +132,9 @@ def _compiled_torch(model: keras.Model) -> Run:
     return run
 
 
-def _compiled_openvino(model: keras.Model) -> Run:
-    import openvino  # type: ignore[import-not-found,unused-ignore]
-
-    with TemporaryDirectory() as folder:
-        path = str(Path(folder, "model.xml"))
-        model.export(path, format="openvino", verbose=False)
-        # By default, OpenVINO computes in bfloat16 if the processor can.
-        compiled_model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    # One by one: Keras exports Flatten, which VGG16 has, for a batch of one. On a CPU that costs nothing.
-    return lambda images: np.concatenate([compiled_model([image[np.newaxis]])[0] for image in images])
-
-
 def gradient(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return a function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs.
-
-    Raises NotExplainable if the backend has no gradients.
-    """
+    """Return a function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs."""
     functions = {"tensorflow": _gradient_tensorflow, "jax": _gradient_jax, "torch": _gradient_torch}
-    if keras.backend.backend() not in functions:
-        raise NotExplainable("This site runs on a backend that cannot explain answers (KERAS_BACKEND).")
     return functions[keras.backend.backend()](model)
 
 
