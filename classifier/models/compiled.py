@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import numpy as np
 from classifier.contract import ModelInfo
 from classifier.errors import NotExplainable, StartupError
 from classifier.models import folder, openvino_runtime
-from classifier.models.folder import Compilation, ModelCard
+from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import ModelOptions
 from classifier.text import printable
 
 log = logging.getLogger(__name__)
+
+HeatMaps = Callable[[np.ndarray, int], np.ndarray]  # (image, index) -> heat
 
 LARGEST_RUN = 8  # VGG16 in int8 takes 41, 36 and 35 ms a photo in batches of 1, 8 and 16, and 16 take 0.1 GB more
 
@@ -24,15 +28,18 @@ LARGEST_RUN = 8  # VGG16 in int8 takes 41, 36 and 35 ms a photo in batches of 1,
 class CompiledModel:
     """A network on OpenVINO: call it with uint8 (n, h, w, 3) to get float32 probabilities (n, classes).
 
-    Any number of threads may call it; one batch runs at a time.
+    Any number of threads may call it; one batch runs at a time. `heat_maps` is called when the first one is asked for.
     """
 
     largest_run = LARGEST_RUN
 
-    def __init__(self, network: Any, info: ModelInfo) -> None:
+    def __init__(self, network: Any, info: ModelInfo, heat_maps: Callable[[], HeatMaps]) -> None:
         self.info = info
         self._request = network.create_infer_request()
         self._running = threading.Lock()
+        self._make_heat_maps = heat_maps
+        self._heat_maps: HeatMaps | None = None
+        self._explaining = threading.Lock()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Run the images in slices of at most `largest_run`."""
@@ -40,8 +47,13 @@ class CompiledModel:
         return np.concatenate([self._run(images[i : i + step]) for i in range(0, len(images), step)])
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:
-        """Raise NotExplainable."""
-        raise NotExplainable("A compiled model cannot show where it looked; the model it was compiled from can.")
+        """Return a heat map of a class in one image, uint8 (h, w, 3): float32 (rows, columns) from 0 to 1.
+
+        The first one compiles the network once more, which takes memory for its weights. Raises NotExplainable.
+        """
+        with self._explaining:
+            self._heat_maps = self._heat_maps or self._make_heat_maps()
+            return self._heat_maps(image, index)
 
     def warm_up(self) -> None:
         """Run once, as the first run arranges the weights for the processor."""
@@ -71,7 +83,7 @@ def load(options: ModelOptions) -> CompiledModel:
     card, compilation = read_card(path)
     folder.check_digest(path, card)
     network = read_network(path, card, compilation)
-    model = CompiledModel(network, info_of(card, compilation, network))
+    model = CompiledModel(network, info_of(card, compilation, network), partial(heat_maps, path, card, compilation))
     model.warm_up()
     log.info("%s answers on CPU in %s after %.1f s.", options.model, model.info.precision, time.monotonic() - started)
     return model
@@ -98,6 +110,25 @@ def read_network(path: Path, card: ModelCard, compilation: Compilation) -> Any:
         reason = f"{folder.CARD} expects {' -> '.join(expected)}, and the network is {' -> '.join(found)}"
         raise folder.unusable(path, reason)
     return network
+
+
+def heat_maps(path: Path, card: ModelCard, compilation: Compilation) -> HeatMaps:
+    """Return a function that makes heat maps of a folder's network. Raises NotExplainable."""
+    from classifier.models.occlusion import Occlusion
+
+    try:
+        folder.check_digest(path, card)
+    except StartupError as exc:
+        raise NotExplainable(
+            "The model folder was changed after the site had started; heat maps come back when the site is restarted."
+        ) from exc
+    return Occlusion(openvino_runtime.read(path / folder.GRAPH), partial(runner, precision=compilation.precision))
+
+
+def runner(network: Any, precision: CompiledPrecision) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile a network for this CPU into a function of one array."""
+    request = openvino_runtime.compiled(network, precision).create_infer_request()
+    return lambda images: np.asarray(request.infer([images])[0])
 
 
 def last_line(error: RuntimeError) -> str:

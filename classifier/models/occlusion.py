@@ -5,11 +5,20 @@ If global average pooling and a dense layer follow the map, this is exactly Grad
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
-from openvino import Input, Model, Node, Output, opset13
 
 from classifier.errors import NotExplainable
+from classifier.models import openvino_runtime
+
+openvino = openvino_runtime.imported()
+ops = openvino.opset13
+# OpenVINO's classes, which have no types.
+Input: TypeAlias = Any
+Model: TypeAlias = Any
+Node: TypeAlias = Any
+Output: TypeAlias = Any
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -54,7 +63,7 @@ def occluding(network: Model) -> tuple[Model, tuple[int, int]]:
         grid = without_each_position(features, channels, pooling)
     else:
         grid = without_each_cell(features, channels, users)
-    occluded = Model([scores], network.get_parameters())
+    occluded = openvino.Model([scores], network.get_parameters())
     occluded.reshape([1, *network.input(0).get_partial_shape()[1:]])
     return occluded, grid
 
@@ -113,15 +122,15 @@ def score(network: Model) -> Output:
     probabilities = network.output(0).get_node().input_value(0)
     if probabilities.get_node().get_type_name() == "Softmax":
         return probabilities.get_node().input_value(0)
-    return opset13.log(opset13.add(probabilities, np.float32(1e-7))).output(0)
+    return ops.log(ops.add(probabilities, np.float32(1e-7))).output(0)
 
 
 def check_head(scores: Output, features: Output, users: Iterable[Input]) -> None:
     """Raise NotExplainable if part of the graph bypasses the map, or if more than dense layers would run per part."""
-    stand_in = opset13.parameter(features.get_partial_shape(), features.get_element_type())
+    stand_in = ops.parameter(features.get_partial_shape(), features.get_element_type())
     connect(users, stand_in)
     try:
-        head = Model([scores], [stand_in])
+        head = openvino.Model([scores], [stand_in])
     except RuntimeError as exc:
         raise no_map() from exc
     products = [node.output(0) for node in head.get_ops() if node.get_type_name() == "MatMul"]
@@ -148,15 +157,15 @@ def without_each_position(features: Output, channels: int, pooling: Iterable[Nod
     """
     rows, columns = sides(features, channels)
     count = features.get_partial_shape()[channels].get_length()
-    positions = opset13.transpose(features, np.array([0, *spatial(channels), channels]))
-    positions = opset13.reshape(positions, np.array([rows * columns, count]), special_zero=False)
-    mean = opset13.reduce_mean(positions, np.array([0]), keep_dims=True)
-    without = opset13.subtract(mean, opset13.divide(positions, np.float32(rows * columns)))
-    means = opset13.concat([mean, without], axis=0)
+    positions = ops.transpose(features, np.array([0, *spatial(channels), channels]))
+    positions = ops.reshape(positions, np.array([rows * columns, count]), special_zero=False)
+    mean = ops.reduce_mean(positions, np.array([0]), keep_dims=True)
+    without = ops.subtract(mean, ops.divide(positions, np.float32(rows * columns)))
+    means = ops.concat([mean, without], axis=0)
     for node in pooling:
         kept = [-1, *(count if axis == channels else 1 for axis in (1, 2, 3))]
         shape = kept if node.get_attributes()["keep_dims"] else [-1, count]
-        node.output(0).replace(opset13.reshape(means, np.array(shape), special_zero=False).output(0))
+        node.output(0).replace(ops.reshape(means, np.array(shape), special_zero=False).output(0))
     return rows, columns
 
 
@@ -170,7 +179,7 @@ def without_each_cell(features: Output, channels: int, users: Iterable[Input]) -
     scale = min(1.0, math.sqrt(LARGEST / size / (height * width)))
     rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
     masks = np.expand_dims(cell_masks((height, width), (rows, columns)), channels)
-    connect(users, opset13.multiply(features, masks))
+    connect(users, ops.multiply(features, masks))
     return rows, columns
 
 

@@ -26,8 +26,13 @@ def imported() -> Any:
     return openvino
 
 
-def compiled(graph: Path, precision: CompiledPrecision) -> Any:
-    """Return the network of a `model.xml`, compiled for this CPU. Raises RuntimeError if OpenVINO cannot read it."""
+def read(graph: Path) -> Any:
+    """Return the network of a `model.xml`. Raises RuntimeError if OpenVINO cannot read it."""
+    return imported().Core().read_model(graph)
+
+
+def compiled(graph: Any, precision: CompiledPrecision) -> Any:
+    """Compile a network, or that of a `model.xml`, for this CPU. Raises RuntimeError if OpenVINO cannot read it."""
     return imported().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": HINTS[precision]})
 
 

@@ -117,8 +117,17 @@ def test_the_engine_answers_with_it(model):
     assert [answer.predictions[0].label for answer in answers] == COLOURS
 
 
-def test_it_cannot_explain(model):
-    with pytest.raises(NotExplainable, match="the model it was compiled from"):
+def test_a_network_of_one_layer_has_no_heat_maps(model):
+    with pytest.raises(NotExplainable, match="no feature map"):
+        model.explain(PIXELS[0], 1)
+
+
+def test_no_heat_map_shows_another_network_than_the_one_that_answers(own):
+    model = load(ModelOptions(model=str(own)))
+    with folder.replaced(own) as part:
+        compilation = folder.Compilation(precision="bfloat16", source="others", weights="imagenet")
+        compiled.write(part, colours_graph(), folder.ModelCard(labels=COLOURS, size=(SIDE, SIDE)), compilation)
+    with pytest.raises(NotExplainable, match="when the site is restarted"):
         model.explain(PIXELS[0], 1)
 
 

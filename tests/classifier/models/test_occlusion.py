@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from classifier.errors import NotExplainable
+from classifier.models import compiled, folder, load, openvino_runtime
+from classifier.options import ModelOptions
 
-openvino = pytest.importorskip("openvino")
+openvino = openvino_runtime.imported()
 ops = openvino.opset13
 
 SIDE = 4
@@ -49,15 +51,14 @@ def flattened(features, weights):
     return probabilities(ops.reshape(features, [0, -1], True), weights)
 
 
-def compiled(model):
-    network = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: network([images])[0]
+def run(model):
+    return compiled.runner(model, "float32")
 
 
 def heat(model, pixels, index):
     from classifier.models.occlusion import Occlusion
 
-    return Occlusion(model, compiled)(pixels, index)
+    return Occlusion(model, run)(pixels, index)
 
 
 @pytest.mark.parametrize("channels", LAYOUTS)
@@ -124,13 +125,17 @@ def test_probabilities_without_a_softmax(picture):
     assert np.count_nonzero(found) == 1
 
 
-def test_quantised_networks(picture):
-    def quantised(features):
-        limits = np.float32(0), np.float32(1)
-        features = ops.fake_quantize(features, *limits, *limits, 256)
-        return pooled(features)
+def quantised(features):
+    limits = np.float32(0), np.float32(1)
+    return pooled(ops.fake_quantize(features, *limits, *limits, 256))
 
-    np.testing.assert_allclose(heat(network(quantised), picture, 0), heat(network(pooled), picture, 0), atol=0.01)
+
+@pytest.mark.parametrize(("precision", "head"), [("float32", pooled), ("bfloat16", pooled), ("int8", quantised)])
+def test_a_compiled_folder_shows_where_it_looked(tmp_path, picture, precision, head):
+    card = folder.ModelCard(labels=["red", "green"], size=(SIDE, SIDE))
+    compiled.write(tmp_path, network(head), card, folder.Compilation(precision=precision, source="a", weights="b"))
+    found = load(ModelOptions(model=str(tmp_path))).explain(picture, 0)
+    np.testing.assert_allclose(found, heat(network(pooled), picture, 0), atol=0.02)
 
 
 def test_nothing_that_speaks_for_the_class_gives_zeros(picture):
@@ -156,9 +161,9 @@ def test_a_large_map_is_occluded_in_cells():
 
 def test_the_network_is_not_changed(picture):
     model = network(pooled)
-    before = compiled(model)(picture[np.newaxis])
+    before = run(model)(picture[np.newaxis])
     heat(model, picture, 0)
-    np.testing.assert_array_equal(compiled(model)(picture[np.newaxis]), before)
+    np.testing.assert_array_equal(run(model)(picture[np.newaxis]), before)
     assert str(model.output(0).partial_shape) == "[?,2]"
 
 
