@@ -98,7 +98,10 @@ def channel_axis(operation: Node, channels: dict[str, int]) -> int | None:
         return 1
     if known is None or kind == "Reshape":
         return None
-    return values(operation.input_value(1)).index(known) if kind == "Transpose" else known
+    if kind == "Transpose":
+        order = values(operation.input_value(1))
+        return order.index(known) if order else None
+    return known
 
 
 def spatial(channels: int) -> list[int]:
@@ -113,8 +116,10 @@ def sides(features: Output, channels: int) -> tuple[int, int]:
     return height, width
 
 
-def values(constant: Output) -> list[int]:
-    return [int(value) for value in constant.get_node().get_data()]
+def values(output: Output) -> list[int]:
+    """Return the integers of a constant; none of what is computed."""
+    node = output.get_node()
+    return [int(value) for value in node.get_data()] if node.get_type_name() == "Constant" else []
 
 
 def score(network: Model) -> Output:
