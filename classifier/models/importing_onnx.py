@@ -63,7 +63,7 @@ def import_onnx(
     names = label_files.read(labels_path)
     network = read(source)
     layout = checked_input(source, network)
-    free_batch(network, layout)
+    free_batch(source, network, layout)
     scores = with_preprocessing(source, network, layout, found_scale(chosen, layout.channels))
     classifier = with_probabilities(source, scores, len(names), logits)
     card = ModelCard(
@@ -124,12 +124,9 @@ def layout_of(port: Output) -> PictureLayout | None:
     if shape.rank != 4 or any(side.is_dynamic for side in list(shape)[1:]):
         return None
     first, middle, last = (side.get_length() for side in list(shape)[1:])
-    layouts = [
-        layout
-        for layout in (PictureLayout(middle, last, first, 1), PictureLayout(first, middle, last, 3))
-        if is_usual(layout)
-    ]
-    return layouts[0] if len(layouts) == 1 else None
+    candidates = PictureLayout(middle, last, first, 1), PictureLayout(first, middle, last, 3)
+    usual = [layout for layout in candidates if is_usual(layout)]
+    return usual[0] if len(usual) == 1 else None
 
 
 def is_usual(layout: PictureLayout) -> bool:
@@ -142,14 +139,20 @@ def ports(found: Sequence[Output]) -> str:
     return f"{len(found)} ({', '.join(each)})"
 
 
-def free_batch(network: Network, layout: PictureLayout) -> None:
-    """Let a network take any number of pictures, also if a fixed number is part of a shape within it."""
+def free_batch(source: Path, network: Network, layout: PictureLayout) -> None:
+    """Let a network take any number of pictures, also if a fixed number is part of a shape within it.
+
+    Raises StartupError.
+    """
     size = network.input(0).get_partial_shape()[0]
     if not size.is_dynamic:
         for node in dependent(network):
             free_reshape(node, size.get_length())
     height, width, channels, axis = layout
-    network.reshape([-1, channels, height, width] if axis == 1 else [-1, height, width, channels])
+    try:
+        network.reshape([-1, channels, height, width] if axis == 1 else [-1, height, width, channels])
+    except RuntimeError as exc:
+        raise single(source) from exc
     openvino_runtime.fold_constants(network)  # axes and shapes that the reader leaves to be computed
 
 
@@ -169,9 +172,10 @@ def free_reshape(node: Node, batch: int) -> None:
     """Let a Reshape keep the first side of what it is given, if that is the batch and stays it."""
     if node.get_type_name() != "Reshape" or node.input_value(1).get_node().get_type_name() != "Constant":
         return
-    first, *others = (int(side) for side in node.input_value(1).get_node().get_data())
-    if first == batch == node.input_value(0).get_partial_shape()[0].get_max_length():
-        kept = ops.reshape(node.input_value(0), np.array([0, *others]), special_zero=True)
+    shape = node.input_value(0).get_partial_shape()
+    target = [int(side) for side in node.input_value(1).get_node().get_data()]
+    if shape.rank.is_static and list(shape)[:1] == target[:1] == [batch]:
+        kept = ops.reshape(node.input_value(0), np.array([0, *target[1:]]), special_zero=True)
         node.output(0).replace(kept.output(0))
 
 

@@ -257,6 +257,12 @@ def test_an_input_that_is_no_picture_of_a_fixed_size(refused, shape):
     assert "expected one picture as its input, of a fixed height and width" in refused(network)
 
 
+def test_an_input_without_a_shape(refused):
+    network = residual()
+    network.graph.input[0].type.tensor_type.ClearField("shape")
+    assert "expected" in refused(network)
+
+
 def test_two_inputs(refused):
     network = residual()
     network.graph.input.append(value("threshold", [1]))
@@ -265,11 +271,23 @@ def test_two_inputs(refused):
     assert "found 2 (pictures [?,3,32,32], threshold [1])" in refused(network)
 
 
-def test_a_batch_that_cannot_be_freed(refused):
-    """The answers for all pictures add up to one, so each depends on the others."""
+def test_answers_that_depend_on_each_other(refused):
+    """The answers for all pictures add up to one."""
     network = residual(last=["Softmax"])
     network.graph.node[-1].attribute[0].i = 0
     assert "a model that takes any number of pictures at once" in refused(network)
+
+
+def test_a_batch_that_cannot_be_freed(refused):
+    """A constant for one picture is joined to the features, as a transformer's class token is."""
+    nodes = [
+        helper.make_node("Flatten", ["pictures"], ["all"]),
+        helper.make_node("Concat", ["all", "token"], ["more"], axis=1),
+        helper.make_node("MatMul", ["more", "dense"], ["scores"]),
+    ]
+    weights = {"token": np.ones((1, 2), np.float32), "dense": np.ones((3 * SIDE * SIDE + 2, 3), np.float32)}
+    network = model(nodes, weights, [value("pictures", [1, 3, SIDE, SIDE])], [value("scores", [1, 3])])
+    assert "a model that takes any number of pictures at once, found one with a fixed batch within" in refused(network)
 
 
 def test_a_scale_must_be_given(refused):
