@@ -32,6 +32,7 @@ ARROWS = {
     "classifier.dataset": {"classifier.photos"},
     "classifier.doctor": {"classifier.models"},
     "classifier.evaluation": {"classifier.dataset", "classifier.models", "classifier.photos"},
+    "classifier.compiling": {"classifier.evaluation", "classifier.dataset", "classifier.models", "classifier.photos"},
     "classifier.training": {"classifier.evaluation", "classifier.dataset", "classifier.models", "classifier.photos"},
     "web": set(),
     "web.ops": {"web", "classifier.storage"},
@@ -104,11 +105,13 @@ def test_only_one_package_imports_ray():
 
 def test_one_module_imports_openvino_for_all():
     assert importers("openvino") == {"classifier.models.openvino_runtime"}
+    assert importers("nncf") == {"classifier.compiling.quantising"}
 
 
 def test_keras_stays_where_models_are_made():
     keras = importers("keras") | importers("tensorflow") | importers("jax") | importers("torch")
     assert {package(module) for module in keras} <= {
+        "classifier.compiling",
         "classifier.models",
         "classifier.evaluation",
         "classifier.training",

@@ -104,14 +104,19 @@ def compiled(model: keras.Model) -> Run:
 
 
 def _compiled_tensorflow(model: keras.Model) -> Run:
+    function = tensorflow_function(model)
+    return lambda images: function(images).numpy()
+
+
+def tensorflow_function(model: keras.Model) -> Any:
+    """Return TensorFlow's function of a model, uint8 (n, h, w, c) -> float32 (n, classes), traced once for all n."""
     import tensorflow as tf
 
-    function = tf.function(
+    return tf.function(
         lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
+        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8, name="images")],
         autograph=False,
     )
-    return lambda images: function(images).numpy()
 
 
 def _compiled_jax(model: keras.Model) -> Run:

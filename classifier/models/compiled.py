@@ -67,6 +67,11 @@ class CompiledModel:
 def write(path: Path, network: Any, card: ModelCard, compilation: Compilation) -> None:
     """Write OpenVINO's network, uint8 (n, h, w, 3) -> float32 probabilities (n, classes), into an existing folder."""
     openvino_runtime.saved(network, path / folder.GRAPH, compilation.precision)
+    write_card(path, card, compilation)
+
+
+def write_card(path: Path, card: ModelCard, compilation: Compilation) -> None:
+    """Write the card of the network that a compiled folder holds."""
     version = str(openvino_runtime.imported().__version__)
     folder.write_card(path, replace(card, compiled=compilation), {"openvino": version})
 
@@ -79,13 +84,18 @@ def load(options: ModelOptions) -> CompiledModel:
     started = time.monotonic()
     if options.device == "gpu":
         raise StartupError("CLASSIFIER_DEVICE=gpu is not possible here: a compiled model answers on the CPU.")
-    path = Path(options.model)
+    model = read(Path(options.model))
+    log.info("%s answers on CPU in %s after %.1f s.", options.model, model.info.precision, time.monotonic() - started)
+    return model
+
+
+def read(path: Path) -> CompiledModel:
+    """Return the model of a compiled folder, warm. Raises StartupError."""
     card, compilation = read_card(path)
     folder.check_digest(path, card)
     network = read_network(path, card, compilation)
     model = CompiledModel(network, info_of(card, compilation, network), partial(heat_maps, path, card, compilation))
     model.warm_up()
-    log.info("%s answers on CPU in %s after %.1f s.", options.model, model.info.precision, time.monotonic() - started)
     return model
 
 

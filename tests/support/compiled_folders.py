@@ -27,12 +27,12 @@ def expected_colours(images: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def write_compiled_colours(path: Path, precision: str = "float32", **card: Any) -> Path:
+def write_compiled_colours(path: Path, precision: str = "float32", weights: str = "imagenet", **card: Any) -> Path:
     """Write a compiled folder that knows red, green and blue; return its path."""
     from classifier.models import compiled, folder
 
     path.mkdir(parents=True)
-    compilation = folder.Compilation(precision=precision, source="colours", weights="imagenet")
+    compilation = folder.Compilation(precision=precision, source="colours", weights=weights)
     about = folder.ModelCard(**{"labels": COLOURS, "size": (SIDE, SIDE)} | card)
     compiled.write(path, colours_graph(), about, compilation)
     return path

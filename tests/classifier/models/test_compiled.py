@@ -103,6 +103,11 @@ def test_labels_keep_their_wordnet_ids(tmp_path):
     assert [label.wnid for label in load(ModelOptions(model=str(path))).info.labels] == ids
 
 
+def test_random_weights_are_declared(tmp_path):
+    path = write_compiled_colours(tmp_path / "colours", weights="random")
+    assert load(ModelOptions(model=str(path))).info.is_random
+
+
 def test_it_is_served_where_neither_tensorflow_nor_keras_is_imported(original, tmp_path):
     photo = tmp_path / "blue.png"
     photo.write_bytes(picture("blue"))
