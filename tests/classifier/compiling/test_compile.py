@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.compiled_folders import expected_colours, write_compiled_colours
 from support.model_folders import COLOURS
 
 from classifier import cli
@@ -227,8 +228,15 @@ def test_no_photos(own, tmp_path, capsys):
     assert line.endswith("--photos DIR.")
 
 
-def test_a_compiled_folder_is_not_compiled_again(in_int8, tmp_path, capsys):
-    assert "is compiled already" in refused([str(in_int8[0]), "-o", str(tmp_path / "out")], capsys)
+def test_only_a_compiled_folder_in_float32_is_compiled_again(in_int8, photos, tmp_path, capsys):
+    assert "is compiled in int8 already" in refused([str(in_int8[0]), "-o", str(tmp_path / "out")], capsys)
+    source, output = write_compiled_colours(tmp_path / "colours", threshold=0.4), tmp_path / "out"
+    found = compile_model(options(source), output, Photos(photos), "bfloat16")
+    assert (found.agreement.photos, found.agreement.same) == (3 * EACH, 1.0)
+    card = folder.read_card(output)
+    assert (card.labels, card.threshold, card.compiled.precision) == (COLOURS, 0.4, "bfloat16")
+    images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+    np.testing.assert_allclose(load(options(output))(images), expected_colours(images), atol=0.02)
 
 
 def test_a_folder_of_something_else_is_left_alone(own, photos, tmp_path, capsys):
