@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from classifier.compiling import export, footprint, sample
+from classifier.compiling import export, sample
 from classifier.compiling.comparison import BATCH, Accuracy, Agreement, Comparison, Pair, check, times
 from classifier.compiling.quantising import quantised
 from classifier.compiling.sample import Sample
 from classifier.contract import Label, ModelInfo, ServedModel
 from classifier.dataset import reading
 from classifier.dataset.reading import Dataset
-from classifier.errors import DataError, StartupError
-from classifier.models import compiled, folder, load, openvino_runtime, processor
+from classifier.errors import DataError, StartupError, Unproven
+from classifier.models import compiled, compiled_trial, folder, load, openvino_runtime, processor
+from classifier.models.compiled_trial import footprint
 from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import ModelOptions
 
@@ -97,7 +98,7 @@ def read_source(options: ModelOptions) -> Source:
     model: Any = load(options)
     card = folder.read_card(path) if path else card_of(model.info)
     parts = folder.read_split(path) if path else {}
-    return Source(model, lambda: export.exported(model.network), path, card, parts, footprint.of_this_process(model))
+    return Source(model, lambda: export.exported(model.network), path, card, parts, footprint(model))
 
 
 def read_compiled_source(path: Path) -> Source:
@@ -109,7 +110,7 @@ def read_compiled_source(path: Path) -> Source:
         )
     model = compiled.read(path)
     network = partial(openvino_runtime.read, path / folder.GRAPH)
-    return Source(model, network, path, card, folder.read_split(path), footprint.of_this_process(model))
+    return Source(model, network, path, card, folder.read_split(path), footprint(model))
 
 
 def take_sample(source: Source, photos: Photos, precision: CompiledPrecision) -> Sample:
@@ -168,6 +169,8 @@ def weights_name(source: Source, options: ModelOptions) -> str:
     """Return the weights of a model for its card, without the path of this machine."""
     if source.card.compiled:
         return source.card.compiled.weights
+    if folder.is_folder(options.model):
+        return folder.OWN
     return options.weights if options.weights in ("imagenet", "random") else Path(options.weights).name
 
 
@@ -186,14 +189,26 @@ def read_labelled(data: Path, source: Source, calibration: frozenset[str]) -> La
 
 def compare(source: Source, part: Path, pixels: np.ndarray, test: Labelled | None) -> Comparison:
     """Compare the compiled model in a folder with its source on `pixels`, uint8 (n, h, w, 3), not used before."""
+    memory = run_apart(part)
     before, after = source.model, compiled.read(part)
     return Comparison(
         agreement=Agreement.between(before(pixels), after(pixels)),
         accuracy=measure_accuracy(before, after, test) if test else None,
         alone=times(before, after, pixels[:1]),
         in_batch=times(before, after, pixels[:BATCH]),
-        memory=Pair(source.memory, footprint.of_compiled(part)),
+        memory=Pair(source.memory, memory),
     )
+
+
+def run_apart(part: Path) -> float | None:
+    """Run a compiled folder in a child process; return how many MB that took. Raises StartupError if it crashes."""
+    try:
+        return compiled_trial.prove(part, compiled_trial.attempt)
+    except Unproven as error:
+        raise StartupError(
+            f"OpenVINO cannot run the compiled model on this processor, where a process that tried {error}; please "
+            "compile it on another machine."
+        ) from error
 
 
 def measure_accuracy(before: ServedModel, after: ServedModel, test: Labelled) -> Accuracy:

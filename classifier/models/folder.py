@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 NETWORK, CARD = "model.keras", "model.json"
+OWN = "own"  # the weights of a model that has a folder
 GRAPH, CONSTANTS = "model.xml", "model.bin"  # of a compiled network
 SPLIT, EXAMPLES = "split.csv", "examples"
 
@@ -69,7 +70,7 @@ class Compilation:
 
     precision: CompiledPrecision
     source: str  # the name of that model or of its folder
-    weights: str  # imagenet, random, or the name of a file
+    weights: str  # imagenet, random, the name of a file, or own for those of a model folder
     comparison: dict[str, Any] = field(default_factory=dict)  # for people
 
 

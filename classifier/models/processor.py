@@ -1,5 +1,6 @@
 """The processor's instructions for reduced precision."""
 
+import platform
 import re
 from pathlib import Path
 
@@ -18,3 +19,12 @@ def features(cpuinfo: Path = CPUINFO) -> set[str] | None:
     flags = re.search(r"^(?:flags|Features)\s*: (.+)", text, re.M)
     has = set(flags[1].split()) if flags else None
     return None if has is None else {feature for feature, names in FEATURES.items() if has & names}
+
+
+def identity(cpuinfo: Path = CPUINFO) -> str:
+    """Return what tells one kind of processor from another: the name of the first and its flags."""
+    text = cpuinfo.read_text() if cpuinfo.exists() else platform.machine()
+    return (
+        "\n".join(re.findall(r"^(?:model name|CPU part|flags|Features)\s*: .+", text.partition("\n\n")[0], re.M))
+        or text
+    )

@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from classifier import cli
 from classifier.compiling.comparison import Accuracy, Agreement, Comparison, Pair, check
 from classifier.compiling.compile import Photos, compile_model, fastest
 from classifier.errors import DataError, StartupError
-from classifier.models import folder, load
+from classifier.models import compiled, compiled_trial, folder, load
 from classifier.models.processor import features
 from classifier.options import ModelOptions
 
@@ -112,6 +114,19 @@ def test_the_comparison_uses_photos_that_did_not_calibrate(in_int8):
     assert found.accuracy == Accuracy(COMPARED, 1.0, 1.0)  # 60 train, 7 others calibrate
     assert min(found.alone.after, found.in_batch.after, found.memory.after) > 0
     assert json.loads((path / "model.json").read_text())["compiled"]["comparison"] == found.as_dict()
+
+
+def test_where_openvino_crashes_the_model_it_was_compiled_from_answers(own, in_int8, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    path = shutil.copytree(in_int8[0], tmp_path / "colours-int8")
+    shutil.copytree(own, tmp_path / "colours")
+    aborting = partial(compiled_trial.attempt, command=(sys.executable, "-c", "import os; os.abort()"))
+    info = load(options(path), attempt=aborting).info
+    assert (info.precision, info.name, info.labels) == ("float32", "colours", load(options(own)).info.labels)
+    assert info.device_reason == (
+        "OpenVINO cannot run colours-int8 on this processor, where a process that tried was ended by SIGABRT; colours "
+        "answers in float32 instead."
+    )
 
 
 def test_evaluate_takes_a_compiled_folder_and_leaves_out_the_training_photos(in_int8, photos, capsys):
@@ -236,13 +251,25 @@ def test_only_a_compiled_folder_in_float32_is_compiled_again(in_int8, photos, tm
     card = folder.read_card(output)
     assert (card.labels, card.threshold, card.compiled.precision) == (COLOURS, 0.4, "bfloat16")
     images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
-    np.testing.assert_allclose(load(options(output))(images), expected_colours(images), atol=0.02)
+    np.testing.assert_allclose(compiled.read(output)(images), expected_colours(images), atol=0.02)
 
 
 def test_a_folder_of_something_else_is_left_alone(own, photos, tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("dear")
     line = refused([str(own), "-o", str(tmp_path), "--precision", "float32", "--photos", str(photos)], capsys)
     assert "exists and is not a model folder; it is left alone" in line
+
+
+def test_custom_gradients_are_not_exported():
+    """Swish has one, and EfficientNet has 49 layers with it."""
+    import keras
+
+    from classifier.compiling.export import exported
+
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    features = keras.layers.Conv2D(2, 3, activation="swish")(keras.ops.cast(images, "float32"))
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(features))
+    assert [str(port.partial_shape) for port in exported(keras.Model(images, outputs)).outputs] == ["[?,2]"]
 
 
 def test_a_network_that_openvino_cannot_convert_is_one_sentence_and_the_log_stays():

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -16,6 +17,7 @@ from support.pictures import picture
 from classifier.contract import Label
 from classifier.errors import NotExplainable, StartupError
 from classifier.models import compiled, folder, load
+from classifier.models.compiled_trial import attempt
 from classifier.options import ModelOptions
 from classifier.serving.engine import LocalEngine
 from web.settings import ROOT
@@ -24,6 +26,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (11, SIDE, SIDE, 3), np.uint8
 SERVE = """
 import sys
 from classifier.models import load
+from classifier.models.compiled_trial import attempt
 from classifier.options import ModelOptions
 from classifier.serving.engine import LocalEngine
 from app import create_app
@@ -122,13 +125,58 @@ def test_the_engine_answers_with_it(model):
     assert [answer.predictions[0].label for answer in answers] == COLOURS
 
 
+@pytest.fixture
+def forgetful(monkeypatch, tmp_path):
+    """A home in which nothing is remembered yet."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+
+
+def ending(statement: str):
+    """Return an attempt whose child process runs a statement."""
+    return partial(attempt, command=(sys.executable, "-c", statement))
+
+
+ABORTING = ending("import os; os.abort()")
+
+
+def test_a_folder_is_tried_in_a_child_process_once(forgetful, original):
+    tried = []
+
+    def counting(path):
+        tried.append(path)
+        return attempt(path)
+
+    for _ in range(2):
+        assert load(ModelOptions(model=str(original)), attempt=counting).info.name == "colours"
+    assert tried == [original]
+    assert attempt(original) > 20  # MB
+
+
+def test_a_crash_is_one_sentence_where_nothing_else_can_answer(forgetful, original):
+    for _ in range(2):  # it is not remembered as a success
+        with pytest.raises(StartupError) as raised:
+            load(ModelOptions(model=str(original)), attempt=ABORTING)
+        assert str(raised.value) == (
+            "OpenVINO cannot run colours on this processor, where a process that tried was ended by SIGABRT; colours, "
+            "from which it was compiled, is not here to answer instead, so please serve another model or use another "
+            "machine."
+        )
+
+
+def test_a_child_process_that_fails_leaves_the_message_to_the_site(forgetful, own):
+    with (own / "model.bin").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(StartupError, match="is not the file that was written"):
+        load(ModelOptions(model=str(own)))
+
+
 def test_a_network_of_one_layer_has_no_heat_maps(model):
     with pytest.raises(NotExplainable, match="no feature map"):
         model.explain(PIXELS[0], 1)
 
 
 def test_no_heat_map_shows_another_network_than_the_one_that_answers(own):
-    model = load(ModelOptions(model=str(own)))
+    model = compiled.read(own)
     with folder.replaced(own) as part:
         compilation = folder.Compilation(precision="bfloat16", source="others", weights="imagenet")
         compiled.write(part, colours_graph(), folder.ModelCard(labels=COLOURS, size=(SIDE, SIDE)), compilation)

@@ -9,10 +9,9 @@ from support.onnx_models import SIDE, keep_outside, model, residual, value
 
 from classifier.cli import main
 from classifier.errors import StartupError
-from classifier.models import folder, load
+from classifier.models import compiled, folder
 from classifier.models.foreign import Normalisation
 from classifier.models.importing_onnx import import_onnx
-from classifier.options import ModelOptions
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -38,7 +37,7 @@ def imported(tmp_path, labels):
         path = tmp_path / "theirs.onnx"
         path.write_bytes(network.SerializeToString())
         import_onnx(path, labels(count), tmp_path / "ours", scale, **options)
-        return load(ModelOptions(model=str(tmp_path / "ours")))
+        return compiled.read(tmp_path / "ours")
 
     return do
 
@@ -324,6 +323,6 @@ def test_the_command(tmp_path, labels, capsys):
     options = ["--mean", "0.485,0.456,0.406", "--std", "0.229, 0.224, 0.225", "--resize", "stretch"]
     assert main(["import", str(path), "--labels", str(labels(3)), *options, "-o", str(output)]) == 0
     assert f"3 classes, 32 x 32 pixels, rgb: {output}" in capsys.readouterr().out
-    found = load(ModelOptions(model=str(output)))
+    found = compiled.read(output)
     np.testing.assert_allclose(found(PIXELS), by_onnx_runtime(network, normalised(PIXELS)), atol=1e-5)
     assert found.info.resize == "stretch"

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.errors import NotExplainable
-from classifier.models import compiled, folder, load, openvino_runtime
-from classifier.options import ModelOptions
+from classifier.models import compiled, folder, openvino_runtime
 
 openvino = openvino_runtime.imported()
 ops = openvino.opset13
@@ -134,7 +133,7 @@ def quantised(features):
 def test_a_compiled_folder_shows_where_it_looked(tmp_path, picture, precision, head):
     card = folder.ModelCard(labels=["red", "green"], size=(SIDE, SIDE))
     compiled.write(tmp_path, network(head), card, folder.Compilation(precision=precision, source="a", weights="b"))
-    found = load(ModelOptions(model=str(tmp_path))).explain(picture, 0)
+    found = compiled.read(tmp_path).explain(picture, 0)
     np.testing.assert_allclose(found, heat(network(pooled), picture, 0), atol=0.02)
 
 
