@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from classifier.dataset.duplicates import Group, grouped, without_duplicates
-from classifier.dataset.hashes import difference_hash, near_copies
+from classifier.dataset.groups import Groups, about_groups
+from classifier.dataset.hashes import SIZE, difference_hash, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, PARTS, SEED, TEST, VALIDATION, DataOptions
 from classifier.dataset.reading import Dataset
@@ -26,7 +27,6 @@ from classifier.photos import decode
 from classifier.photos.files import Rejected, in_threads, read
 from classifier.text import printable, quantity
 
-SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
 TINY = 10  # photos; a smaller class is reported
 IMBALANCE = 5  # times as many photos in the largest class as in the smallest; a larger ratio is reported
 EXAMPLES, MEMBERS = 10, 4  # listed of a finding, and of a group of copies
@@ -63,6 +63,7 @@ class DatasetCheck:
     similar: list[Group]
     usable: Dataset  # the photos that training would keep, without pixels
     passed_over: list[Rejected]  # files and folders that were not read
+    groups: Groups
 
 
 def inspect(folder: Path, options: DataOptions = DEFAULTS) -> DatasetCheck:
@@ -75,7 +76,9 @@ def inspect(folder: Path, options: DataOptions = DEFAULTS) -> DatasetCheck:
     same, similar = copies(readable)
     usable = usable_photos(folder, classes, readable)
     parts = given_parts(photos)
-    return DatasetCheck(folder, classes, photos, parts, readable, unreadable, same, similar, usable, layout.passed_over)
+    return DatasetCheck(
+        folder, classes, photos, parts, readable, unreadable, same, similar, usable, layout.passed_over, layout.groups
+    )
 
 
 def check_file(photo: Photo) -> FileCheck:
@@ -148,6 +151,7 @@ def warnings(found: DatasetCheck) -> list[str]:
     mislabelled = [f"{shown(check.photo, folder)}: {check.format}" for check in others]
     passed_over = [f"{printable(str(path.relative_to(folder)))}: {reason}" for path, reason in found.passed_over]
     return [
+        *about_groups(found.groups),
         *finding("Passed over without reading it", "item", passed_over),
         *finding("Classes whose names differ in upper and lower case only", "group", case_variants(found.classes)),
         *finding("Training leaves out files that cannot be read", "file", unreadable),

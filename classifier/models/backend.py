@@ -84,6 +84,18 @@ def _torch_gpu() -> str | None:
     return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
 
+def unwritten_zeros(shape: tuple[int, ...], dtype: str) -> Any:
+    """Return a tensor of zeros, which with TensorFlow on a CPU takes no memory until it is written to."""
+    if keras.backend.backend() != "tensorflow" or dtype != "float32" or _tensorflow_gpu():
+        return keras.ops.zeros(shape, dtype)
+    import tensorflow as tf
+
+    count, alignment = int(np.prod(shape)), 64 // 4  # TensorFlow's, in numbers of 4 bytes
+    memory = np.zeros(count + alignment, np.float32)  # pages that the system has not provided yet
+    start = -(memory.ctypes.data // 4) % alignment
+    return tf.experimental.dlpack.from_dlpack(memory[start : start + count].reshape(shape).__dlpack__())
+
+
 def compiles_each_shape() -> bool:
     """Return True if the first run of each batch size compiles the model again."""
     return str(keras.backend.backend()) == "jax"

@@ -13,9 +13,9 @@ import numpy as np
 
 from classifier.contract import ModelInfo
 from classifier.errors import NotExplainable, StartupError
-from classifier.models import folder, openvino_runtime
+from classifier.models import folder, labels, openvino_runtime
 from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
-from classifier.options import ModelOptions
+from classifier.options import Device, ModelOptions
 from classifier.text import printable
 
 log = logging.getLogger(__name__)
@@ -82,17 +82,23 @@ def load(options: ModelOptions) -> CompiledModel:
     Raises StartupError.
     """
     started = time.monotonic()
-    if options.device == "gpu":
-        raise StartupError("CLASSIFIER_DEVICE=gpu is not possible here: a compiled model answers on the CPU.")
+    check(Path(options.model), options.device)
     model = read(Path(options.model))
     log.info("%s answers on CPU in %s after %.1f s.", options.model, model.info.precision, time.monotonic() - started)
     return model
 
 
+def check(path: Path, device: Device) -> None:
+    """Check what can be checked of a compiled folder without loading it. Raises StartupError."""
+    if device == "gpu":
+        raise StartupError("CLASSIFIER_DEVICE=gpu is not possible here: a compiled model answers on the CPU.")
+    card, _ = read_card(path)
+    folder.check_digest(path, card)
+
+
 def read(path: Path) -> CompiledModel:
     """Return the model of a compiled folder, warm. Raises StartupError."""
     card, compilation = read_card(path)
-    folder.check_digest(path, card)
     network = read_network(path, card, compilation)
     model = CompiledModel(network, info_of(card, compilation, network), partial(heat_maps, path, card, compilation))
     model.warm_up()
@@ -156,4 +162,5 @@ def info_of(card: ModelCard, compilation: Compilation, network: Any) -> ModelInf
         precision=openvino_runtime.computed_in(network, compilation.precision),
         is_random=compilation.weights == "random",
         threshold=card.threshold,
+        terms=folder.terms_of(card) if card.groups else labels.imagenet_terms(card.class_labels),
     )

@@ -7,7 +7,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -59,16 +58,9 @@ def attempt(folder: Path, command: Sequence[str] = TRY) -> float | None:
 
 def proof_of(folder: Path) -> Path:
     """Return the file that stands for a run of this network on this processor with this OpenVINO."""
-    facts = [compiled.read_card(folder)[0].sha256, openvino_version(), processor.identity()]
+    facts = [compiled.read_card(folder)[0].sha256, installed.distribution_version("openvino"), processor.identity()]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return installed.keras_home() / "classifier" / "compiled" / name
-
-
-def openvino_version() -> str:
-    try:
-        return version("openvino")
-    except PackageNotFoundError:
-        return ""
 
 
 def remember(proof: Path) -> None:

@@ -48,7 +48,8 @@ def from_folder(options: ModelOptions) -> Model:
         config, values = network.get_config(), network.get_weights()
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
-    return Model(path.resolve().name, network, card.class_labels, resize=card.resize, threshold=card.threshold)
+    name, terms = path.resolve().name, folder.terms_of(card)
+    return Model(name, network, card.class_labels, resize=card.resize, threshold=card.threshold, terms=terms)
 
 
 def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
@@ -57,7 +58,8 @@ def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
     is_random = options.weights == "random"
     class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
     network = build(options.model, options.weights, len(class_labels), resolve(options.precision), fetch)
-    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
+    terms = labels.imagenet_terms(class_labels)
+    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random, terms=terms)
 
 
 def build(name: str, weights_from: str, classes: int, precision: str = "float32", fetch: Fetch = obtain) -> keras.Model:

@@ -1,9 +1,7 @@
 """The model that a compiled folder was made from, which answers where OpenVINO crashes."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
-from classifier import installed
 from classifier.errors import StartupError, Unproven
 from classifier.models import compiled, folder, labels
 from classifier.models.folder import Compilation, ModelCard
@@ -19,10 +17,10 @@ def find(options: ModelOptions, error: Unproven) -> tuple[ModelOptions, str]:
     card, compilation = compiled.read_card(path)
     crash = f"OpenVINO cannot run {path.name} on this processor, where a process that tried {error}"
     source = source_of(path, card, compilation)
-    if source is None or not find_spec(installed.backend()):
-        missing = f"{compilation.source}, from which it was compiled," if source is None else "TensorFlow"
+    if source is None:
         raise StartupError(
-            f"{crash}; {missing} is not here to answer instead, so please serve another model or use another machine."
+            f"{crash}; {compilation.source}, from which it was compiled, is not here to answer instead, so please "
+            "serve another model or use another machine."
         ) from error
     changes = {"model": source, "weights": compilation.weights, "resize": card.resize, "precision": "float32"}
     return options.model_copy(update=changes), f"{crash}; {compilation.source} answers in float32 instead."

@@ -38,7 +38,7 @@ def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
     photos, test = trained.photos, trained.parts["test"]
     labels = photos.labels[test]
     majority = int(np.bincount(photos.labels[trained.parts["train"]]).argmax())
-    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold)
+    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold, trained.temperature)
     paths = [photos.photos[i].path for i in test]
     folder.write(part, trained.model.network, card(trained, found))
     folder.write_split(part, split_rows(photos, trained.parts))
@@ -65,6 +65,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
         color_mode="grayscale" if options.grayscale else "rgb",
         resize=options.resize,
         threshold=trained.threshold,
+        groups=photos.groups,
         metrics=found,
         training=done | {"data": data | counts, "options": given},
     )

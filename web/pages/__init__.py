@@ -13,7 +13,7 @@ from web.pages.outcome import Outcomes
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
 from web.pages.upload import UploadViews
-from web.pages.wording import percent, readable, sentence
+from web.pages.wording import percent, readable, sentence, surely, together_sentence
 from web.settings import Settings
 
 
@@ -21,7 +21,7 @@ def add_pages(
     app: Flask, engine: Engine, uploads: KeptResults, settings: Settings, on_feedback: Callable[[bool], None]
 ) -> None:
     """Add the pages' views and templates, and the handler of every error. `on_feedback` hears whether we were right."""
-    outcomes = Outcomes(engine, uploads, settings.threshold)
+    outcomes = Outcomes(engine, uploads, settings.threshold, settings.top)
     rendering = Rendering(engine, settings, outcomes.threshold)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
     UploadViews(engine, settings, outcomes, rendering).add_to(app)
@@ -33,5 +33,7 @@ def add_pages(
 def add_templates(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.jinja_env.globals["readable_formats"] = READABLE
-    app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
+    app.jinja_env.filters.update(
+        percent=percent, readable=readable, sentence=sentence, surely=surely, together=together_sentence
+    )
     Bootstrap5(app)

@@ -8,7 +8,7 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
-from web.pages.outcome import Outcome
+from web.pages.outcome import Outcome, Together
 from web.problems import prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
@@ -40,13 +40,17 @@ class Rendering:
         set_status(response, found, error)
         return response
 
-    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None) -> Response:
+    def outcomes(
+        self, outcomes: Sequence[Outcome], model: str | None = None, together: Together | None = None
+    ) -> Response:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
-        document = {"model": model or self._engine.model.name, "results": [outcome.as_json() for outcome in outcomes]}
+        one = {"together": together.as_json()} if together else {}
+        results = [outcome.as_json() for outcome in outcomes]
+        document = {"model": model or self._engine.model.name} | one | {"results": results}
         if not prefers_json(request):
-            response = self.page(outcomes)
+            response = self.page(outcomes, together=together)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -56,13 +60,16 @@ class Rendering:
         response.cache_control.no_store = True
         return response
 
-    def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
+    def page(
+        self, outcomes: Sequence[Outcome] = (), notice: str | None = None, together: Together | None = None
+    ) -> Response:
         model = self._engine.model
         context = {
             "model": model,
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
+            "together": together,
             "notice": notice,
             "examples": examples_of(self._engine, self._settings).names(),
             "threshold": self._threshold(),

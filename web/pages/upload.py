@@ -15,6 +15,7 @@ from web.settings import Settings
 
 FIELD = "fileImage"
 EXAMPLE = "example"
+TOGETHER = "together"  # 1: the photos show one thing, so they get one answer besides their own
 
 
 class SentPhoto(NamedTuple):
@@ -57,9 +58,11 @@ class UploadViews:
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
             photos = sent_photos(request, self._settings.max_files, self._examples())
         answers = self._engine.classify([photo.data for photo in photos])
-        return self._rendering.outcomes(
-            [self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
-        )
+        together = self._outcomes.together(answers) if request.form.get(TOGETHER) == "1" else None
+        outcomes = [
+            self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)
+        ]
+        return self._rendering.outcomes(outcomes, together=together)
 
     def example(self, name: str) -> Response:
         return send_file(BytesIO(self._examples().read(name)), download_name=name, max_age=3600)

@@ -106,6 +106,16 @@ def test_labels_keep_their_wordnet_ids(tmp_path):
     assert [label.wnid for label in load(ModelOptions(model=str(path))).info.labels] == ids
 
 
+def test_broader_terms_are_those_of_the_model(tmp_path):
+    grouped = write_compiled_colours(tmp_path / "grouped", groups={"warm": ["red", "green"]})
+    (term,) = load(ModelOptions(model=str(grouped))).info.terms.terms
+    assert (term.label, term.classes) == ("warm", (0, 1))
+    dogs = write_compiled_colours(
+        tmp_path / "dogs", wnids=["n02085620", "n02085782", "n02123045"]
+    )  # two dogs and a cat
+    assert "dog" in [term.label for term in load(ModelOptions(model=str(dogs))).info.terms.terms]
+
+
 def test_random_weights_are_declared(tmp_path):
     path = write_compiled_colours(tmp_path / "colours", weights="random")
     assert load(ModelOptions(model=str(path))).info.is_random

@@ -23,6 +23,7 @@ from classifier.dataset.split import split
 from classifier.errors import DataError, NotDownloaded, StartupError
 from classifier.photos import decode
 from classifier.photos.fit import to_pixels
+from classifier.terms import Term
 from classifier.training.options import Options
 from web.settings import ROOT
 
@@ -33,11 +34,12 @@ pytestmark = pytest.mark.tensorflow
 def tensorflow():
     """Import here what imports TensorFlow, so that collecting the tests does not."""
     global keras, folder, pretrained, weights, fit, transfer
-    global backbone, fit_head, train, train_network, with_recipe_defaults
+    global backbone, fit_head, softmax, train, train_network, with_recipe_defaults
     import keras
 
     from classifier.models import folder, pretrained, weights
     from classifier.training import fit, transfer
+    from classifier.training.calibration import softmax
     from classifier.training.head import fit_head
     from classifier.training.train import train, train_network, with_recipe_defaults
     from classifier.training.transfer import backbone
@@ -112,6 +114,16 @@ def test_a_model_folder_has_all_that_people_and_the_site_want(trained):
     assert [example.format for example in examples] == ["JPEG"] * 3
     assert output.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in output.parent.iterdir()] == ["colours"]
+
+
+def test_folders_of_class_folders_are_written_as_groups(tmp_path):
+    draw(tmp_path / "data" / "cold", ("blue", "green"))
+    draw(tmp_path / "data", ("red",), seed=1)
+    train(tmp_path / "data", tmp_path / "model", Options(**{**TINY, "epochs": 1}))
+    card = folder.read_card(tmp_path / "model")
+    assert card.labels == ["blue", "green", "red"]
+    assert card.groups == {"cold": ["blue", "green"]}
+    assert folder.terms_of(card).terms == (Term("", "cold", (0, 1)),)
 
 
 def test_the_order_of_the_labels_is_that_of_the_outputs(trained, data):
@@ -643,7 +655,7 @@ def test_the_default_backbone_on_a_cpu_is_an_installed_one(by_default):
 
 
 def test_a_trained_network_is_calibrated_explained_and_lowered(by_default, data):
-    output, _ = by_default
+    output, metrics = by_default
     network, card = folder.read(output)
     assert not [layer for layer in network.layers if isinstance(layer, keras.Model)]
     assert network.get_layer("temperature").scale == pytest.approx(1 / card.training["temperature"])
@@ -653,6 +665,10 @@ def test_a_trained_network_is_calibrated_explained_and_lowered(by_default, data)
     assert heat.shape == (2, 2)
     assert np.isfinite(heat).all()
     np.testing.assert_allclose(lowered(photo[np.newaxis]), ours(photo[np.newaxis]), atol=0.1)
+    logits = keras.Model(network.input, network.get_layer("temperature").input)(photo[np.newaxis]).numpy()
+    divided = softmax(logits / card.training["temperature"])
+    np.testing.assert_allclose(ours(photo[np.newaxis]), divided, atol=1e-4)
+    assert card.metrics["calibration_without_temperature"]["bins"] == metrics["calibration_without_temperature"]["bins"]
 
 
 @pytest.fixture
