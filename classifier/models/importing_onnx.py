@@ -13,7 +13,7 @@ import numpy as np
 
 from classifier.contract import Resize
 from classifier.errors import StartupError
-from classifier.models import compiled, folder, label_files, openvino_runtime
+from classifier.models import compiled, folder, label_files, labels, openvino_runtime
 from classifier.models.folder import Compilation, ModelCard
 from classifier.models.foreign import SCALES, Preprocessing, Scale, are_probabilities, described, found_scale, misfit
 from classifier.photos.limits import MAX_SIDE
@@ -68,6 +68,7 @@ def import_onnx(
     classifier = with_probabilities(source, scores, len(names), logits)
     card = ModelCard(
         labels=names,
+        wnids=imagenet_ids(names),
         size=(layout.height, layout.width),
         color_mode="grayscale" if layout.channels == 1 else "rgb",
         resize=resize,
@@ -77,6 +78,13 @@ def import_onnx(
     with folder.replaced(output) as part:
         compiled.write(part, classifier, card, compilation)
     return card
+
+
+def imagenet_ids(names: Sequence[str]) -> list[str]:
+    """Return the WordNet IDs of ImageNet's 1,000 names, also as torchvision spells them; nothing for others."""
+    known = labels.imagenet()
+    are_known = [name.replace(" ", "_") for name in names] == [label.name for label in known]
+    return [label.wnid for label in known] if are_known else []
 
 
 def read(source: Path) -> Network:
@@ -216,15 +224,15 @@ def only_output(source: Path, network: Network) -> Output:
     raise misfit(source, "one output, with a number for each class", ports(network.outputs))
 
 
-def with_probabilities(source: Path, network: Network, labels: int, logits: bool = False) -> Network:
-    """Turn the outputs of a network, judged by its answers to noise, into probabilities (n, labels).
+def with_probabilities(source: Path, network: Network, classes: int, logits: bool = False) -> Network:
+    """Turn the outputs of a network, judged by its answers to noise, into probabilities (n, classes).
 
     Raises StartupError.
     """
     scores = network.get_results()[0].input_value(0)
     found = answers(source, network)
-    if found.shape[1] != labels and (found.shape[1], labels) != (1, 2):
-        raise misfit(source, f"an output for each of the {labels} labels", f"{found.shape[1]}")
+    if found.shape[1] != classes and (found.shape[1], classes) != (1, 2):
+        raise misfit(source, f"an output for each of the {classes} labels", f"{found.shape[1]}")
     missing = missing_activation(source, last_operation(scores), found, logits)
     if missing:
         scores = ops.softmax(scores, 1) if missing == "softmax" else ops.sigmoid(scores)

@@ -12,6 +12,7 @@ from classifier.errors import StartupError
 from classifier.models import compiled, folder
 from classifier.models.foreign import Normalisation
 from classifier.models.importing_onnx import import_onnx
+from classifier.models.labels import imagenet
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -162,6 +163,14 @@ def test_the_folder_is_like_any_other(imported, tmp_path):
         "imported_from": "theirs.onnx",
         "scale": {"mean": list(IMAGENET.mean), "std": list(IMAGENET.std)},
     }
+
+
+def test_the_classes_of_imagenet_get_their_wordnet_ids(tmp_path):
+    names, path = tmp_path / "names.txt", tmp_path / "theirs.onnx"
+    names.write_text("".join(label.name.replace("_", " ") + "\n" for label in imagenet()))
+    path.write_bytes(residual(classes=1000).SerializeToString())
+    import_onnx(path, names, tmp_path / "ours", IMAGENET)
+    assert compiled.read(tmp_path / "ours").info.labels[0].wnid == "n01440764"
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
