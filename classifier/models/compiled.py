@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifier.contract import ModelInfo
-from classifier.errors import NotExplainable, StartupError
+from classifier.errors import StartupError
 from classifier.models import folder, labels, openvino_runtime
 from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import Device, ModelOptions
@@ -99,8 +99,12 @@ def check(path: Path, device: Device) -> None:
 def read(path: Path) -> CompiledModel:
     """Return the model of a compiled folder, warm. Raises StartupError."""
     card, compilation = read_card(path)
-    network = read_network(path, card, compilation)
-    model = CompiledModel(network, info_of(card, compilation, network), partial(heat_maps, path, card, compilation))
+    try:
+        network = read_network(path, card)
+        run = openvino_runtime.compiled(network, compilation.precision)
+    except RuntimeError as exc:
+        raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
+    model = CompiledModel(run, info_of(card, compilation, run), partial(heat_maps, network, compilation.precision))
     model.warm_up()
     return model
 
@@ -113,12 +117,9 @@ def read_card(path: Path) -> tuple[ModelCard, Compilation]:
     return card, card.compiled
 
 
-def read_network(path: Path, card: ModelCard, compilation: Compilation) -> Any:
-    """Compile a folder's network for this CPU. Raises StartupError unless it fits the card."""
-    try:
-        network = openvino_runtime.compiled(path / folder.GRAPH, compilation.precision)
-    except RuntimeError as exc:
-        raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
+def read_network(path: Path, card: ModelCard) -> Any:
+    """Read a folder's network. Raises StartupError unless it fits the card, and RuntimeError if it cannot be read."""
+    network = openvino_runtime.read(path / folder.GRAPH)
     (height, width), classes = card.size, len(card.labels)
     expected = [f"u8[?,{height},{width},3]", f"f32[?,{classes}]"]
     found = [openvino_runtime.shape_of(port) for port in (network.input(0), network.output(0))]
@@ -128,17 +129,14 @@ def read_network(path: Path, card: ModelCard, compilation: Compilation) -> Any:
     return network
 
 
-def heat_maps(path: Path, card: ModelCard, compilation: Compilation) -> HeatMaps:
-    """Return a function that makes heat maps of a folder's network. Raises NotExplainable."""
+def heat_maps(network: Any, precision: CompiledPrecision) -> HeatMaps:
+    """Return a function that makes heat maps of a network. Raises NotExplainable.
+
+    The network is the one that answers, as the file may have been replaced and would be in memory twice.
+    """
     from classifier.models.occlusion import Occlusion
 
-    try:
-        folder.check_digest(path, card)
-    except StartupError as exc:
-        raise NotExplainable(
-            "The model folder was changed after the site had started; heat maps come back when the site is restarted."
-        ) from exc
-    return Occlusion(openvino_runtime.read(path / folder.GRAPH), partial(runner, precision=compilation.precision))
+    return Occlusion(network, partial(runner, precision=precision))
 
 
 def runner(network: Any, precision: CompiledPrecision) -> Callable[[np.ndarray], np.ndarray]:

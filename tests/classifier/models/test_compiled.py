@@ -185,15 +185,6 @@ def test_a_network_of_one_layer_has_no_heat_maps(model):
         model.explain(PIXELS[0], 1)
 
 
-def test_no_heat_map_shows_another_network_than_the_one_that_answers(own):
-    model = compiled.read(own)
-    with folder.replaced(own) as part:
-        compilation = folder.Compilation(precision="bfloat16", source="others", weights="imagenet")
-        compiled.write(part, colours_graph(), folder.ModelCard(labels=COLOURS, size=(SIDE, SIDE)), compilation)
-    with pytest.raises(NotExplainable, match="when the site is restarted"):
-        model.explain(PIXELS[0], 1)
-
-
 def test_it_never_runs_on_a_gpu(original):
     with pytest.raises(StartupError, match=r"^CLASSIFIER_DEVICE=gpu is not possible here"):
         load(ModelOptions(model=str(original), device="gpu"))

@@ -129,12 +129,25 @@ def quantised(features):
     return pooled(ops.fake_quantize(features, *limits, *limits, 256))
 
 
+def write_folder(path, head, precision="float32"):
+    card = folder.ModelCard(labels=["red", "green"], size=(SIDE, SIDE))
+    compiled.write(path, network(head), card, folder.Compilation(precision=precision, source="a", weights="b"))
+
+
 @pytest.mark.parametrize(("precision", "head"), [("float32", pooled), ("bfloat16", pooled), ("int8", quantised)])
 def test_a_compiled_folder_shows_where_it_looked(tmp_path, picture, precision, head):
-    card = folder.ModelCard(labels=["red", "green"], size=(SIDE, SIDE))
-    compiled.write(tmp_path, network(head), card, folder.Compilation(precision=precision, source="a", weights="b"))
+    write_folder(tmp_path, head, precision)
     found = compiled.read(tmp_path).explain(picture, 0)
     np.testing.assert_allclose(found, heat(network(pooled), picture, 0), atol=0.02)
+
+
+def test_the_map_is_of_the_network_that_answers_also_if_the_folder_is_replaced(tmp_path, picture):
+    write_folder(tmp_path, pooled)
+    model = compiled.read(tmp_path)
+    (tmp_path / "model.xml").unlink()
+    (tmp_path / "model.bin").unlink()
+    write_folder(tmp_path, partial(pooled, weights=((0, 2), (1, -1))))
+    np.testing.assert_allclose(model.explain(picture, 0), heat(network(pooled), picture, 0), atol=1e-6)
 
 
 def test_nothing_that_speaks_for_the_class_gives_zeros(picture):
