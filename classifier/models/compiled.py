@@ -106,6 +106,7 @@ def read(path: Path) -> CompiledModel:
         raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
     model = CompiledModel(run, info_of(card, compilation, run), partial(heat_maps, network, compilation.precision))
     model.warm_up()
+    openvino_runtime.let_go_of(path / folder.CONSTANTS)
     return model
 
 

@@ -126,17 +126,25 @@ class Outcomes:
     def load(self, id: str) -> tuple[Outcome, str]:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
-        predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
-        broader = Broader(**kept["broader"]) if kept.get("broader") else None
-        is_named = kept.get("is_named", kept.get("sure") is not False)  # before broader terms, these were the same
-        outcome = Outcome(predictions=predictions, broader=broader, is_named=is_named, **optional)
-        return with_addresses(outcome, id), kept["model"]
+        return outcome_of(id, kept), kept["model"]
+
+    def load_all(self, ids: Sequence[str]) -> list[Outcome]:
+        """Return the outcomes that are kept under `ids`, in that order; those that are gone are left out."""
+        return [outcome_of(id, kept) for id, kept in self._uploads.answers(ids).items()]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         about: dict[str, Any] = {"model": self._engine.model.name, "is_named": outcome.is_named}
         about |= {"notice": outcome.notice} if outcome.notice else {}
         return self._uploads.keep(preview, about | answer_json(outcome.predictions, outcome.sure, outcome.broader))
+
+
+def outcome_of(id: str, kept: dict[str, Any]) -> Outcome:
+    """Return the outcome of an answer that is kept under `id`."""
+    predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
+    optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
+    broader = Broader(**kept["broader"]) if kept.get("broader") else None
+    is_named = kept.get("is_named", kept.get("sure") is not False)  # before broader terms, these were the same
+    return with_addresses(Outcome(predictions=predictions, broader=broader, is_named=is_named, **optional), id)
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:
