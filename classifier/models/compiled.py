@@ -104,9 +104,11 @@ def read(path: Path) -> CompiledModel:
         run = openvino_runtime.compiled(network, compilation.precision)
     except RuntimeError as exc:
         raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
-    model = CompiledModel(run, info_of(card, compilation, run), partial(heat_maps, network, compilation.precision))
+    constants = path / folder.CONSTANTS
+    explain = partial(heat_maps, network, compilation.precision, constants)
+    model = CompiledModel(run, info_of(card, compilation, run), explain)
     model.warm_up()
-    openvino_runtime.let_go_of(path / folder.CONSTANTS)
+    openvino_runtime.let_go_of(constants)
     return model
 
 
@@ -130,14 +132,17 @@ def read_network(path: Path, card: ModelCard) -> Any:
     return network
 
 
-def heat_maps(network: Any, precision: CompiledPrecision) -> HeatMaps:
-    """Return a function that makes heat maps of a network. Raises NotExplainable.
+def heat_maps(network: Any, precision: CompiledPrecision, constants: Path) -> HeatMaps:
+    """Return a function that makes heat maps of a network, which has run once. Raises NotExplainable.
 
-    The network is the one that answers, as the file may have been replaced and would be in memory twice.
+    It is the network that answers, read from the file `constants`, for which another one may have been put since.
     """
     from classifier.models.occlusion import Occlusion
 
-    return Occlusion(network, partial(runner, precision=precision))
+    made = Occlusion(network, partial(runner, precision=precision))
+    made(np.zeros(network.input(0).get_partial_shape().get_max_shape()[1:], np.uint8), 0)
+    openvino_runtime.let_go_of(constants)
+    return made
 
 
 def runner(network: Any, precision: CompiledPrecision) -> Callable[[np.ndarray], np.ndarray]:

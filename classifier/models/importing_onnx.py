@@ -254,6 +254,8 @@ def answers(source: Path, network: Network) -> np.ndarray:
         alone = np.concatenate([run(noise[i : i + 1]).copy() for i in range(PICTURES)])
     except RuntimeError as exc:
         raise single(source) from exc
+    if not np.isfinite(together).all():
+        raise misfit(source, "finite numbers as outputs", f"outputs like {together[0][:3]}")
     if together.shape != alone.shape or not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
         raise single(source)
     return together

@@ -279,6 +279,25 @@ def test_two_inputs(refused):
     assert "found 2 (pictures [?,3,32,32], threshold [1])" in refused(network)
 
 
+def test_answers_that_are_not_numbers(refused):
+    network = residual()
+    bias = next(tensor for tensor in network.graph.initializer if tensor.name == "bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(3, np.nan, np.float32), "bias"))
+    assert "expected finite numbers as outputs, found outputs like [nan nan nan]" in refused(network)
+
+
+def test_half_precision(imported):
+    """As an export of `model.half()`: the input and the weights are float16."""
+    network = residual(last=["Softmax"])
+    expected = by_onnx_runtime(network, normalised(PIXELS))
+    for tensor in network.graph.initializer:
+        halves = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(halves, tensor.name))
+    for port in (*network.graph.input, *network.graph.output):
+        port.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    np.testing.assert_allclose(imported(network)(PIXELS), expected, atol=0.01)
+
+
 def test_answers_that_depend_on_each_other(refused):
     """The answers for all pictures add up to one."""
     network = residual(last=["Softmax"])
