@@ -55,7 +55,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Differences:
     """All of it; times are milliseconds a photo, memory is in MB."""
 
     agreement: Agreement
@@ -104,7 +104,7 @@ def seconds(model: Callable[[np.ndarray], Any], images: np.ndarray) -> float:
     return time.perf_counter() - started
 
 
-def check(comparison: Comparison, precision: str) -> None:
+def check(comparison: Differences, precision: str) -> None:
     """Raise DataError if the compiled model answers too differently."""
     agreement, accuracy = comparison.agreement, comparison.accuracy
     way_out = "photos (--photos) like those that the site will see may help, and --force writes it all the same"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classifier.compiling import export, sample
-from classifier.compiling.comparison import BATCH, Accuracy, Agreement, Comparison, Pair, check, times
+from classifier.compiling.comparison import BATCH, Accuracy, Agreement, Differences, Pair, check, times
 from classifier.compiling.quantising import quantised
 from classifier.compiling.sample import Sample
 from classifier.contract import Label, ModelInfo, ServedModel
@@ -67,7 +67,7 @@ def compile_model(
     precision: CompiledPrecision | None = None,
     force: bool = False,
     features: set[str] | None = None,
-) -> Comparison:
+) -> Differences:
     """Write a compiled folder of a model and return how it compares with the model in float32.
 
     `precision` is by default the fastest that the processor runs natively, which `features` describe. Raises
@@ -193,11 +193,11 @@ def read_labelled(data: Path, source: Source, calibration: frozenset[str]) -> La
     return Labelled(photos, model_labels(photos, spelt_as(info.labels, photos.classes)))
 
 
-def compare(source: Source, part: Path, pixels: np.ndarray, test: Labelled | None) -> Comparison:
+def compare(source: Source, part: Path, pixels: np.ndarray, test: Labelled | None) -> Differences:
     """Compare the compiled model in a folder with its source on `pixels`, uint8 (n, h, w, 3), not used before."""
     memory = run_apart(part)
     before, after = source.model, compiled.read(part)
-    return Comparison(
+    return Differences(
         agreement=Agreement.between(before(pixels), after(pixels)),
         accuracy=measure_accuracy(before, after, test) if test else None,
         alone=times(before, after, pixels[:1]),

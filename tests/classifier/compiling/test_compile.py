@@ -15,7 +15,7 @@ from support.compiled_folders import expected_colours, write_compiled_colours
 from support.model_folders import COLOURS
 
 from classifier import cli
-from classifier.compiling.comparison import Accuracy, Agreement, Comparison, Pair, check
+from classifier.compiling.comparison import Accuracy, Agreement, Differences, Pair, check
 from classifier.compiling.compile import Photos, compile_model, fastest
 from classifier.errors import DataError, StartupError
 from classifier.models import compiled, compiled_trial, familiarity, folder, load
@@ -238,9 +238,9 @@ def test_a_processor_without_bfloat16_is_reported(own, photos, tmp_path, caplog)
     assert "neither AVX-512 BF16 nor AMX, so it computes the folder in float32" in caplog.text
 
 
-def comparison(same: float = 1.0, accuracy: Accuracy | None = None) -> Comparison:
+def comparison(same: float = 1.0, accuracy: Accuracy | None = None) -> Differences:
     nothing = Pair(None, None)
-    return Comparison(Agreement(1000, same, 0.0, 0.0), accuracy, nothing, nothing, nothing)
+    return Differences(Agreement(1000, same, 0.0, 0.0), accuracy, nothing, nothing, nothing)
 
 
 @pytest.mark.parametrize(
