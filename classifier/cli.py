@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import click
 from click.core import ParameterSource
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
+from classifier.models.folder import CompiledPrecision
 from classifier.models.quick_start import import_keras
 from classifier.options import (
     ENV_PREFIX,
@@ -301,10 +302,8 @@ def evaluate(
     model: Path, data: Path, output: Path | None, as_json: bool, precision: Precision, device: Device, **values: Any
 ) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
-    from classifier.evaluation.summary import as_text  # reports a missing extra at once
-
-    import_keras()
     from classifier.evaluation.evaluate import evaluate
+    from classifier.evaluation.summary import as_text  # reports a missing extra at once
 
     metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values))
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
@@ -339,6 +338,45 @@ def import_(
 
     card = import_model(file, labels, output, scale, resize, logits)
     print(f"{len(card.labels)} classes, {card.size[0]} x {card.size[1]} pixels, {card.color_mode}: {output}")
+    return 0
+
+
+@commands.command("compile", short_help="make a model small and fast, for a site without TensorFlow")
+@click.argument("model", metavar="MODEL")
+@click.option("-o", "--output", type=PATH, required=True, help="the compiled folder to write")
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(CompiledPrecision)),
+    show_default="the fastest that this processor runs natively",
+    help="numeric precision of the compiled model",
+)
+@click.option(
+    "--photos",
+    type=PATH,
+    show_default="the photos that MODEL was trained on",
+    help="a folder of photos like those that the site will see, to calibrate int8 with and to compare on",
+)
+@click.option("--labelled", type=PATH, help="a folder of photos per class, to measure the accuracy before and after")
+@click.option("--force", is_flag=True, help="write the folder even if the compiled model answers differently")
+@options_of(ModelOptions, "weights", "labels", "resize")
+def compile_(
+    model: str,
+    output: Path,
+    precision: CompiledPrecision | None,
+    photos: Path | None,
+    labelled: Path | None,
+    force: bool,
+    **values: Any,
+) -> int:
+    """Write a compiled folder of MODEL, a name or a model folder, which CLASSIFIER_MODEL can then name."""
+    from classifier.compiling.compile import Photos, compile_model
+    from classifier.models.folder import read_card
+
+    options = ModelOptions(model=model, device="cpu", **values)
+    comparison = compile_model(options, output, Photos(photos, labelled), precision, force)
+    chosen = read_card(output).compiled
+    print(comparison.as_text(chosen.precision if chosen else ""))
+    print(f"Written to {output}. Serve it: CLASSIFIER_MODEL={output} make run")
     return 0
 
 

@@ -1,14 +1,12 @@
 """A name or a model folder -> a warm model."""
 
 import logging
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
-from classifier.contract import Label
 from classifier.errors import StartupError
 from classifier.models import folder, labels, weights
 from classifier.models.downloads import WAYS_OUT, obtain
@@ -33,17 +31,12 @@ def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) 
     """
     started = time.monotonic()
     prepare(options.precision)
-    model = from_folder(options) if is_folder(options.model) else from_applications(options, fetch)
+    model = from_folder(options) if folder.is_folder(options.model) else from_applications(options, fetch)
     model.info = replace(model.info, device_reason=device_reason)
     model.warm_up()
     info, seconds = model.info, time.monotonic() - started
     log.info("%s answers on %s in %s after %.1f s.", options.model, info.device, info.precision, seconds)
     return model
-
-
-def is_folder(name: str) -> bool:
-    """Return True if a model's name is the path of a model folder."""
-    return os.sep in name or Path(name).is_dir()
 
 
 def from_folder(options: ModelOptions) -> Model:
@@ -55,9 +48,8 @@ def from_folder(options: ModelOptions) -> Model:
         config, values = network.get_config(), network.get_weights()
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
-    class_labels = [Label("", name) for name in card.labels]
     name, terms = path.resolve().name, folder.terms_of(card)
-    return Model(name, network, class_labels, resize=card.resize, threshold=card.threshold, terms=terms)
+    return Model(name, network, card.class_labels, resize=card.resize, threshold=card.threshold, terms=terms)
 
 
 def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
