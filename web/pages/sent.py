@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from flask import Request
 from werkzeug.datastructures import FileStorage
 
-from classifier.errors import ClassifierError, NoImage, TooLarge
+from classifier.errors import ClassifierError, Misunderstood, NoImage, TooLarge
 from classifier.photos import zips
 from classifier.photos.zips import ZipLimits
 from web.pages.arrival import SentFile
@@ -17,7 +17,7 @@ from web.settings import Settings
 
 FIELD = "fileImage"
 EXAMPLE = "example"
-TOGETHER = "together"  # 1: the photos show one thing, so they get one answer besides their own
+TOGETHER = "together"
 UNPACKED = 8  # times CLASSIFIER_MAX_ZIP_MB: how large the photos in a request's zip files may be
 
 
@@ -79,3 +79,11 @@ def unpacked(file: FileStorage, limits: ZipLimits) -> list[SentPhoto]:
 
 def refuse(error: ClassifierError) -> bytes:
     raise error
+
+
+def are_one_thing(request: Request) -> bool:
+    """Return True if the photos are to get one answer besides their own. Raises Misunderstood."""
+    given = request.form.get(TOGETHER, "0")
+    if given not in ("0", "1"):
+        raise Misunderstood('"together" must be 1 if the photos show one thing, otherwise 0 or left out.')
+    return given == "1"

@@ -14,7 +14,7 @@ from web.pages.examples import Examples, examples_of
 from web.pages.outcome import Outcome, Outcomes
 from web.pages.recent import Recent
 from web.pages.rendering import Rendering
-from web.pages.sent import TOGETHER, SentPhoto, sent_photos
+from web.pages.sent import SentPhoto, are_one_thing, sent_photos
 from web.settings import Settings
 
 
@@ -44,11 +44,11 @@ class UploadViews:
             cast(ZipRequest, request).allow_zips(self._settings)
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
             photos = sent_photos(request, self._settings, self._examples())
-            asks_together = request.form.get(TOGETHER) == "1"
+            is_one_thing = are_one_thing(request)
         if self._are_many(photos):
-            return self._answer_as_they_come(photos, asks_together)
+            return self._answer_as_they_come(photos, is_one_thing)
         answers = answers_at_once(self._engine, photos)
-        together = self._outcomes.together(answers) if asks_together else None
+        together = self._outcomes.together(answers) if is_one_thing else None
         outcomes = [
             self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)
         ]
@@ -63,9 +63,9 @@ class UploadViews:
         """Return whether there are more photos than a request may hold without zip files, or larger ones."""
         return len(photos) > self._settings.max_files or sum(photo.size for photo in photos) > self._max_bytes
 
-    def _answer_as_they_come(self, photos: list[SentPhoto], asks_together: bool) -> Response:
+    def _answer_as_they_come(self, photos: list[SentPhoto], is_one_thing: bool) -> Response:
         """Answer the photos of large zip files while the client reads the answers to the first. Raises TooLarge."""
-        if asks_together:
+        if is_one_thing:
             raise TooLarge(
                 "These photos are too many to be answered together; please send at most "
                 f"{self._settings.max_files}, of {self._settings.max_upload_mb} MB in all."

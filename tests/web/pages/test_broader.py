@@ -182,6 +182,8 @@ def test_together_they_have_one_answer(site):
 def test_together_is_what_was_asked_for(site):
     assert "together" not in sent(site, CLEAR, BETWEEN)
     assert "together" not in sent(site, CLEAR, BETWEEN, together="0")
+    refused = sent(site, CLEAR, BETWEEN, together="yes")
+    assert (refused["status"], '"together" must be 1' in refused["detail"]) == (400, True)
 
 
 def test_together_may_be_sure_of_a_broader_term_only(site):
