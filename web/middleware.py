@@ -39,11 +39,11 @@ class DrainUploads:
     """WSGI middleware that reads and drops the rest of a body, at most `max_bytes` and for at most `max_s` seconds.
 
     Under gunicorn, a sender that stalls for `max_s` while the app reads also loses its connection, and so does a client
-    that reads nothing of its answer for `max_unread_s`.
+    that takes longer than `max_unread_s` to read a part of its answer.
     """
 
     def __init__(
-        self, app: "WSGIApplication", max_bytes: int = 2**29, max_s: float = 10, max_unread_s: float = 60
+        self, app: "WSGIApplication", max_bytes: int = 2**29, max_s: float = 10, max_unread_s: float = 300
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes

@@ -39,7 +39,7 @@ def levels(transfer: int) -> np.ndarray:
     values = np.linspace(0, 1, LEVELS)
     curves = {LINEAR: values, PQ: pq(values) / WHITE_OF_PQ, HLG: (hlg(values) / hlg(np.array(WHITE_OF_HLG))) ** 1.2}
     light = curves.get(transfer, np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4))
-    return (light.clip(0, 1) * 65_535).round().astype(">u2")
+    return np.asarray((light.clip(0, 1) * 65_535).round(), ">u2")
 
 
 def pq(values: np.ndarray) -> np.ndarray:
