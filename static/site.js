@@ -1,6 +1,6 @@
-/* Improves the form, which also works without it. The server renders results. */
+/* Improves the form, which works without it. The server renders results. */
 
-const AT_ONCE = 2; // photos being uploaded
+const AT_ONCE = 2; // uploads
 const LARGE_BYTES = 500_000;
 const SENT_SIDE = 1024; // pixels, as kept by the server
 const SHOWN_SIDE = 640;
@@ -16,7 +16,7 @@ const chosen = form.querySelector(".chosen");
 const answers = document.querySelector("#answers");
 const live = document.querySelector("#live");
 let address = location.pathname;
-let count = 0; // of results shown
+let count = 0; // of results
 
 /* Choosing */
 
@@ -103,7 +103,7 @@ async function reduced(bitmap, file) {
   return small && small.size < file.size ? small : file;
 }
 
-/* The server and its model need no more. */
+/* Enough for the server and its model. */
 function neededScale({ width, height }) {
   const shorter = Number(form.dataset.shorter ?? Infinity);
   return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
@@ -124,6 +124,7 @@ function drawn(bitmap, scale) {
 /* Sending */
 
 async function send(event) {
+  if (form.together?.checked) return; // one request
   event.preventDefault();
   const photos = Array.from(input.files, pending);
   const queue = [...photos];
@@ -211,7 +212,7 @@ async function show({ file, card }, article, title) {
   if (alone) goTo(article.querySelector('a[href*="/results/"]'), title);
 }
 
-/* Two results may use the same ids. */
+/* Results may share ids. */
 function giveOwnIds(article) {
   count += 1;
   for (const name of ["id", "for", "list", "aria-labelledby", "aria-describedby"]) {
@@ -297,7 +298,7 @@ form.addEventListener("submit", send);
 answers.addEventListener("click", toggleHeat);
 answers.addEventListener("click", copyLink);
 answers.addEventListener("toggle", ({ target }) => target.querySelector(".origin").replaceChildren(origin), true);
-// Not reload(), which would submit the form again.
+// reload() would submit the form again.
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 
 input.required = true; // photos from the camera move here

@@ -63,7 +63,7 @@ class FileSystem:
 
     def write(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        if not PUTS_WHOLE.isdisjoint(protocols(self._fs)):
+        if self._puts_whole():
             self._call("pipe_file", path, data)
             return
         self._call("makedirs", self._root, exist_ok=True)
@@ -72,6 +72,11 @@ class FileSystem:
 
     def read(self, name: str) -> bytes:
         return bytes(self._call("cat_file", self._path(name)))
+
+    def create(self, name: str, data: bytes) -> None:
+        if not self._puts_whole():
+            self._call("makedirs", self._root, exist_ok=True)
+        self._call("pipe_file", self._path(name), data, mode="create")
 
     def entry(self, name: str) -> Entry:
         info = self._call("info", self._path(name))
@@ -90,6 +95,9 @@ class FileSystem:
         for some in [paths] if deletes_many else [[path] for path in paths]:
             with suppress(FileNotFoundError):
                 self._call("rm", some, timeout_s=LONG_TIMEOUT_S if len(some) > MANY else None)
+
+    def _puts_whole(self) -> bool:
+        return not PUTS_WHOLE.isdisjoint(protocols(self._fs))
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -116,7 +124,7 @@ class FileSystem:
         try:
             yield
             self._down_until = 0.0
-        except (FileNotFoundError, PermissionError):  # an answer of the store
+        except (FileExistsError, FileNotFoundError, PermissionError):  # an answer of the store
             self._down_until = 0.0
             raise
         except Exception as exc:  # file systems raise errors of their own, of many families

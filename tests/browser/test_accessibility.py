@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from support.models import ToyModel
+from support.models import TERMS, ToyModel
 from support.needs import needs_chromium
 from support.pictures import picture
 from support.sites import listening
@@ -111,6 +111,19 @@ def test_an_answer_that_is_not_sure(visit, tmp_path):
     page = visit(DoubtfulModel())
     send(page, tmp_path, picture())
     expect(page.locator("article h2").first).to_contain_text("Not sure")
+    check(page)
+
+
+def test_a_broader_term_and_several_photos_of_one_thing(visit, tmp_path):
+    page = visit(ToyModel(terms=TERMS))
+    send(page, tmp_path, picture("olive"), picture("red"))
+    expect(page.locator("#live")).to_contain_text("Surely a mammal")
+    check(page)
+    page.set_input_files("#fileImage", [tmp_path / "photo-0.png", tmp_path / "photo-1.png"])
+    page.check("text=These photos show one thing")
+    check(page)
+    page.click("text=Predict")
+    page.wait_for_selector("text=Together, the photos show a red fox")
     check(page)
 
 

@@ -53,6 +53,20 @@ def arrived(engine: SpyingEngine) -> Image.Image:
     return Image.open(BytesIO(sent))
 
 
+def test_photos_of_one_thing_get_one_answer_if_there_are_several(page):
+    box = page.get_by_label("These photos show one thing")
+    expect(box).to_be_hidden()
+    choose(page, *colours("red", "maroon"))
+    box.check()
+    choose(page, *colours("red"))
+    expect(box).to_be_hidden()
+    choose(page, *colours("red", "maroon"))
+    expect(box).to_be_checked()
+    predict(page)
+    page.wait_for_selector("text=Together, the photos show a red fox")
+    assert page.locator(RESULT).count() == 2
+
+
 def test_a_chosen_photo_is_shown_answered_and_has_its_address(page):
     choose(page, *colours("lime"))
     assert page.locator(".chosen canvas").bounding_box()["height"] > 50

@@ -1,15 +1,20 @@
 """Outcomes and errors -> a page, or JSON for clients that prefer it."""
 
+import base64
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextvars import copy_context
+from dataclasses import replace
 
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import SecurityError, Unauthorized
 
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
-from web.pages.outcome import Outcome
-from web.problems import prefers_json, problem, problem_json, set_status
+from web.pages.outcome import Outcome, Together
+from web.pages.spreadsheet import csv_lines
+from web.problems import CSV, prefers_csv, prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
@@ -17,13 +22,37 @@ UNKNOWN_ORIGIN = "https://site.example"  # static/site.js puts the true one in i
 ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the site
 
 
+class InContext(Iterator[str]):
+    """Parts that are made in the context of the request that asked for them, after that request is over.
+
+    Flask's `stream_with_context` stays in the context between two parts, and runs what ends a request twice.
+    """
+
+    def __init__(self, parts: Generator[str]) -> None:
+        self._parts = parts
+        self._context = copy_context()
+
+    def __next__(self) -> str:
+        return self._context.run(next, self._parts)
+
+    def close(self) -> None:
+        self._context.run(self._parts.close)
+
+
 class Rendering:
     """Renders pages with the parts that they share: the form, the model, the examples."""
 
-    def __init__(self, engine: Engine, settings: Settings, threshold: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        threshold: Callable[[], float],
+        recent: Callable[[], Sequence[Outcome]],
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._threshold = threshold
+        self._recent = recent
         # One page at a time: the photos of a batch are answered together, and threads that render at once compete
         # for the interpreter, which cost 2% of the throughput with 32 clients (docs/performance.md).
         self._lock = threading.Lock()
@@ -31,7 +60,7 @@ class Rendering:
     def error(self, error: Exception) -> Response:
         """Return any error as a problem document, or as a page with its sentence and the form."""
         found = problem(error)
-        if prefers_json(request):
+        if prefers_json(request) or prefers_csv(request):
             response = problem_json(found.as_json())
         elif isinstance(error, ACCESS_ERRORS):
             response = make_response(render_template("refused.html", error=found))
@@ -40,13 +69,19 @@ class Rendering:
         set_status(response, found, error)
         return response
 
-    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None) -> Response:
+    def outcomes(
+        self, outcomes: Sequence[Outcome], model: str | None = None, together: Together | None = None
+    ) -> Response:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
-        document = {"model": model or self._engine.model.name, "results": [outcome.as_json() for outcome in outcomes]}
-        if not prefers_json(request):
-            response = self.page(outcomes)
+        model = model or self._engine.model.name
+        one = {"together": together.as_json()} if together else {}
+        document = {"model": model} | one | {"results": [outcome.as_json() for outcome in outcomes]}
+        if prefers_csv(request):
+            response = Response("".join(csv_lines(outcomes, model)), mimetype=CSV)
+        elif not prefers_json(request):
+            response = self.page(outcomes, answered_by=model, together=together)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -56,14 +91,48 @@ class Rendering:
         response.cache_control.no_store = True
         return response
 
-    def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
+    def stream(self, outcomes: Iterator[Outcome]) -> Response:
+        """Return outcomes as they come, with status 200 even if none of the photos can be answered.
+
+        A page is sent whole at the end, after a line break for every outcome, so that nobody waits for it in silence.
+        """
+        model = self._engine.model.name
+        if prefers_csv(request):
+            body, mimetype = csv_lines(outcomes, model), CSV
+        elif prefers_json(request):
+            body, mimetype = json_parts(outcomes, model), "application/json"
+        else:
+            body, mimetype = self._page_after(outcomes), "text/html"
+        response = Response(InContext(body), mimetype=mimetype)
+        response.cache_control.no_store = True
+        response.headers["X-Accel-Buffering"] = "no"  # nginx passes on each part
+        return response
+
+    def _page_after(self, outcomes: Iterator[Outcome]) -> Generator[str]:
+        shown = []
+        for outcome in outcomes:
+            # Pictures that are embedded in the page would fill the memory.
+            shown.append(outcome if outcome.url else replace(outcome, picture=None))
+            yield "\n"
+        yield self.page(shown).get_data(as_text=True)
+
+    def page(
+        self,
+        outcomes: Sequence[Outcome] = (),
+        notice: str | None = None,
+        answered_by: str | None = None,
+        together: Together | None = None,
+    ) -> Response:
         model = self._engine.model
         context = {
             "model": model,
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
+            "together": together,
             "notice": notice,
+            "csv": data_url(outcomes, answered_by or model.name) if len(outcomes) > 1 else None,
+            "recent": () if outcomes else self._recent(),
             "examples": examples_of(self._engine, self._settings).names(),
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
@@ -71,7 +140,27 @@ class Rendering:
             "origin": origin(self._settings),
         }
         with self._lock:
-            return make_response(render_template("index.html", **context))
+            response = make_response(render_template("index.html", **context))
+        response.vary.add("Cookie")
+        response.cache_control.private = response.cache_control.no_cache = True
+        return response
+
+
+def json_parts(outcomes: Iterator[Outcome], model: str) -> Generator[str]:
+    """Yield the parts of the JSON document of outcomes as they come."""
+    yield f'{{"model": {json.dumps(model)}, "results": ['
+    for number, outcome in enumerate(outcomes):
+        yield (", " if number else "") + json.dumps(outcome.as_json())
+    yield "]}\n"
+
+
+def data_url(outcomes: Sequence[Outcome], model: str) -> str:
+    """Return outcomes as a CSV file in a link, which needs neither the script nor results that are kept.
+
+    The byte order mark makes spreadsheets read UTF-8.
+    """
+    text = "\ufeff" + "".join(csv_lines(outcomes, model))
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 
 def origin(settings: Settings) -> str:

@@ -21,9 +21,10 @@ from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.every_backend]
+pytestmark = pytest.mark.tensorflow
 
 THRESHOLD = 0.6
+GROUPS = {"warm": ["red", "green"]}
 UNSURE = picture("#806e60")  # not much redder than green or blue
 NOT_SURE = "Not sure what the image you uploaded is"
 
@@ -31,7 +32,7 @@ NOT_SURE = "Not sure what the image you uploaded is"
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A model folder that knows red, green and blue, with two examples."""
-    path = write_colours(tmp_path_factory.mktemp("models") / "colours", threshold=THRESHOLD)
+    path = write_colours(tmp_path_factory.mktemp("models") / "colours", threshold=THRESHOLD, groups=GROUPS)
     (path / "examples").mkdir()
     for name, colour in (("1.jpg", "red"), ("2.PNG", "blue")):
         (path / "examples" / name).write_bytes(picture(colour))
@@ -68,6 +69,7 @@ def text(response) -> str:
     return unescape(response.get_data(as_text=True))
 
 
+@pytest.mark.every_backend
 def test_the_page_and_json_say_its_labels(site):
     assert "This looks like: red (" in text(post(site, picture("red")))
     assert "colours</strong> on" in text(site.get("/"))
@@ -77,6 +79,7 @@ def test_the_page_and_json_say_its_labels(site):
     assert {prediction["wnid"] for prediction in document["results"][0]["predictions"]} == {""}
 
 
+@pytest.mark.every_backend
 def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, tmp_path):
     """The same photos get the same probabilities in three ways and by hand."""
     from classifier.dataset import reading
@@ -114,6 +117,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
             assert max(answer, key=answer.get) == max(expected, key=expected.get)
 
 
+@pytest.mark.every_backend
 def test_evaluate_counts_what_the_site_would_say(site, own, tmp_path):
     from classifier.evaluation import evaluate
 
@@ -129,6 +133,7 @@ def test_evaluate_counts_what_the_site_would_say(site, own, tmp_path):
     assert metrics["accuracy"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.every_backend
 def test_under_its_threshold_it_is_not_sure(site):
     response = post(site, UNSURE)
     assert NOT_SURE in text(response)
@@ -143,6 +148,15 @@ def test_under_its_threshold_it_is_not_sure(site):
 def test_above_its_threshold_it_is_sure(site):
     assert NOT_SURE not in text(post(site, picture("red")))
     assert post(site, picture("red"), json=True).json["results"][0]["sure"] is True
+
+
+def test_a_group_of_classes_may_be_sure_where_none_of_them_is(site, engine, make_site):
+    (result,) = post(site, UNSURE, json=True).json["results"]
+    both = sum(prediction["score"] for prediction in result["predictions"] if prediction["label"] in GROUPS["warm"])
+    assert result["broader"] == {"wnid": "", "label": "warm", "score": pytest.approx(both)}
+    assert f"Surely warm ({both:.0%})" in text(post(site, UNSURE))
+    assert "broader" not in post(site, picture("red"), json=True).json["results"][0]
+    assert "broader" not in post(make_site(threshold=0.0), UNSURE, json=True).json["results"][0]
 
 
 def test_a_kept_result_stays_as_sure_as_it_was(site, make_site):
@@ -174,7 +188,7 @@ def test_without_a_place_for_results_it_is_unsure_all_the_same(make_site):
     assert NOT_SURE in text(post(make_site(keep_hours=0), UNSURE))
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=pytest.mark.every_backend), "float16"])
 def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
     from classifier.models import folder
     from classifier.models.precision import PROBABILITIES, rebuilt
