@@ -296,16 +296,24 @@ def train_on(
 @click.argument("data", metavar="DATA", type=PATH)
 @options_of(DataOptions)
 @options_of(ModelOptions, "precision", "device")
+@click.option("--strangers", type=PATH, help="a folder of photos of none of the classes, which should be refused")
 @click.option("-o", "--output", type=PATH, help="write report.html, metrics.json and pictures to this folder")
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON")
 def evaluate(
-    model: Path, data: Path, output: Path | None, as_json: bool, precision: Precision, device: Device, **values: Any
+    model: Path,
+    data: Path,
+    strangers: Path | None,
+    output: Path | None,
+    as_json: bool,
+    precision: Precision,
+    device: Device,
+    **values: Any,
 ) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
     from classifier.evaluation.evaluate import evaluate
     from classifier.evaluation.summary import as_text  # reports a missing extra at once
 
-    metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values))
+    metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values), strangers)
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
     return 0
 

@@ -90,6 +90,7 @@ def read(path: Path) -> CompiledModel:
     network = read_network(path, card, compilation)
     model = CompiledModel(network, info_of(card, compilation, network))
     model.warm_up()
+    openvino_runtime.let_go_of(path / folder.CONSTANTS)
     return model
 
 

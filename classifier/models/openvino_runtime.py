@@ -1,5 +1,6 @@
 """OpenVINO, which runs compiled networks on a CPU; the only module that imports it for serving."""
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from classifier.models.quick_start import hidden
 TELEMETRY = ("openvino_telemetry",)  # reports every import of OpenVINO and every use of its tools to its makers
 # The precision of all that is not quantised. By default, OpenVINO computes in bfloat16 if the processor can.
 HINTS: dict[CompiledPrecision, str] = {"int8": "f32", "bfloat16": "bf16", "float32": "f32"}
+MAPS, MADV_DONTNEED = Path("/proc/self/maps"), 4  # of Linux' madvise(2)
 PRECISIONS = {"bf16": "bfloat16", "f32": "float32"}
 
 
@@ -34,6 +36,20 @@ def compiled(graph: Path, precision: CompiledPrecision) -> Any:
 def saved(network: Any, graph: Path, precision: CompiledPrecision) -> None:
     """Save a network as a `model.xml` with its `model.bin`; bfloat16, which has fewer digits, is kept as float16."""
     imported().save_model(network, graph, compress_to_fp16=precision == "bfloat16")
+
+
+def let_go_of(constants: Path) -> None:
+    """Give the pages of a `model.bin` that this process has mapped back to the system, which keeps them as its cache.
+
+    The first run copies the weights into the order that the processor needs; from then on nothing reads the file.
+    """
+    if not MAPS.exists() or not hasattr(ctypes.CDLL(None), "madvise"):
+        return
+    for line in MAPS.read_text().splitlines():
+        addresses, permissions, *_ = line.split(maxsplit=5)
+        if line.endswith(f" {constants.resolve()}") and "w" not in permissions:
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
 
 
 def computed_in(network: Any, precision: CompiledPrecision) -> str:

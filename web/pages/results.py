@@ -103,7 +103,8 @@ class ResultViews:
         if request.form.get("right") not in ("yes", "no"):
             raise Misunderstood('"right" must be "yes" or "no".')
         right = request.form["right"] == "yes"
-        label = outcome.predictions[0].label if right else request.form.get("label", "")
+        answered = "" if outcome.familiar is False else outcome.predictions[0].label
+        label = answered if right else request.form.get("label", "")
         feedback = self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
         self._on_feedback(right)
         return self._rendering.outcomes([replace(outcome, feedback=feedback)], model)

@@ -1,6 +1,7 @@
 """A compiled folder is served by OpenVINO alone, and one that was changed is refused with a one-line reason."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,16 @@ def test_a_compiled_model_answers_what_numpy_computes_for_any_number_of_images(m
         scores = model(PIXELS[:count])
         assert scores.dtype == np.float32
         np.testing.assert_allclose(scores, expected_colours(PIXELS[:count]), atol=1e-5)
+
+
+def test_the_file_of_the_weights_takes_no_memory_once_the_model_has_answered(tmp_path):
+    path = write_compiled_colours(tmp_path / "colours", hidden=2**18)
+    assert (path / "model.bin").stat().st_size > 2**22
+    model = load(ModelOptions(model=str(path)))
+    mapped = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(), flags=re.M)
+    resident = [int(re.search(r"^Rss: +(\d+)", part, re.M)[1]) for part in mapped if f"{path}/model.bin" in part]
+    assert resident == [0]
+    np.testing.assert_allclose(model(PIXELS), expected_colours(PIXELS), atol=1e-5)
 
 
 def test_an_answer_stays_when_the_next_one_is_computed(model):
