@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from classifier.contract import Resize
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
 from classifier.models.folder import CompiledPrecision
@@ -330,21 +331,38 @@ def evaluate(
     help="the range of pixel values the model expects: 0..1, -1..1, or 0..255 (also for a model that rescales its "
     "input itself); or the keras.applications model whose preprocessing it was trained with",
 )
+@click.option("--mean", metavar="R,G,B", help="the mean that was subtracted from pixels from 0 to 1, with --std")
+@click.option("--std", metavar="R,G,B", help="the standard deviation that they were divided by")
 @click.option(
     "--resize",
     type=click.Choice(["crop", "stretch"]),
-    default="stretch",
+    show_default="stretch, or crop for ONNX",
     help="how photos were resized for its training",
 )
 @click.option("--logits", is_flag=True, help="the outputs are logits; by default, those of a linear last layer are")
 def import_(
-    file: Path, labels: Path, output: Path, scale: str | None, resize: Literal["crop", "stretch"], logits: bool
+    file: Path,
+    labels: Path,
+    output: Path,
+    scale: str | None,
+    mean: str | None,
+    std: str | None,
+    resize: Resize | None,
+    logits: bool,
 ) -> int:
-    """Turn a saved Keras model into a model folder if its input and output fit and it contains no code."""
-    import_keras()
-    from classifier.models.importing import import_model
+    """Turn a saved Keras or ONNX model into a model folder if its input and output fit and it contains no code."""
+    from classifier.models.foreign import given_scale
 
-    card = import_model(file, labels, output, scale, resize, logits)
+    chosen = given_scale(scale, mean, std)
+    if file.suffix.lower() == ".onnx":
+        from classifier.models.importing_onnx import import_onnx
+
+        card = import_onnx(file, labels, output, chosen, resize or "crop", logits)
+    else:
+        import_keras()
+        from classifier.models.importing import import_model
+
+        card = import_model(file, labels, output, chosen, resize or "stretch", logits)
     print(f"{len(card.labels)} classes, {card.size[0]} x {card.size[1]} pixels, {card.color_mode}: {output}")
     return 0
 

@@ -2,7 +2,9 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ from classifier.contract import Label, ModelInfo, ServedModel
 from classifier.dataset import reading
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError, StartupError, Unproven
-from classifier.models import compiled, compiled_trial, folder, load, processor
+from classifier.models import compiled, compiled_trial, folder, load, openvino_runtime, processor
 from classifier.models.compiled_trial import footprint
 from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import ModelOptions
@@ -45,7 +47,8 @@ class Labelled(NamedTuple):
 class Source:
     """The model to compile, in float32, with its folder if it has one, its card, and the parts of its photos."""
 
-    model: Any
+    model: ServedModel
+    network: Callable[[], Any]  # which returns OpenVINO's
     path: Path | None
     card: ModelCard
     parts: dict[str, str]  # by digest
@@ -72,10 +75,10 @@ def compile_model(
     source = read_source(options)
     taken = take_sample(source, photos, chosen)
     test = read_labelled(photos.labelled, source, taken.digests) if photos.labelled else None
-    network = export.exported(source.model.network)
+    network = source.network()
     if chosen == "int8":
         network = quantised(network, taken.calibration, "VNNI" in has)
-    compilation = Compilation(precision=chosen, source=source.model.info.name, weights=weights_name(options))
+    compilation = Compilation(precision=chosen, source=source.model.info.name, weights=weights_name(source, options))
     with folder.replaced(output) as part:
         compiled.write(part, network, source.card, compilation)
         comparison = compare(source, part, taken.compared, test)
@@ -90,11 +93,24 @@ def read_source(options: ModelOptions) -> Source:
     """Load the model to compile. Raises StartupError."""
     path = Path(options.model) if folder.is_folder(options.model) else None
     if path and folder.is_compiled(path):
-        raise StartupError(f"{path} is compiled already; please name the model that it was compiled from.")
+        return read_compiled_source(path)
     export.use_tensorflow()
-    model = load(options)
+    model: Any = load(options)
     card = folder.read_card(path) if path else card_of(model.info)
-    return Source(model, path, card, folder.read_split(path) if path else {}, footprint(model))
+    parts = folder.read_split(path) if path else {}
+    return Source(model, lambda: export.exported(model.network), path, card, parts, footprint(model))
+
+
+def read_compiled_source(path: Path) -> Source:
+    """Load a compiled folder in float32, such as an imported ONNX model, to compile it again. Raises StartupError."""
+    card, compilation = compiled.read_card(path)
+    if compilation.precision != "float32":
+        raise StartupError(
+            f"{path} is compiled in {compilation.precision} already; please name the model that it was compiled from."
+        )
+    model = compiled.read(path)
+    network = partial(openvino_runtime.read, path / folder.GRAPH)
+    return Source(model, network, path, card, folder.read_split(path), footprint(model))
 
 
 def take_sample(source: Source, photos: Photos, precision: CompiledPrecision) -> Sample:
@@ -149,8 +165,10 @@ def own_photos(source: Source) -> Path | None:
     return next((place for place in places if place.is_dir() and not place.samefile(path)), None)
 
 
-def weights_name(options: ModelOptions) -> str:
+def weights_name(source: Source, options: ModelOptions) -> str:
     """Return the weights of a model for its card, without the path of this machine."""
+    if source.card.compiled:
+        return source.card.compiled.weights
     if folder.is_folder(options.model):
         return folder.OWN
     return options.weights if options.weights in ("imagenet", "random") else Path(options.weights).name

@@ -46,10 +46,11 @@ def exported(network: "keras.Model") -> Any:
     """Return OpenVINO's network, uint8 (n, h, w, 3) -> float32 (n, classes). Raises StartupError."""
     from classifier.models import backend
 
+    openvino = openvino_runtime.imported()
     try:
         with same_log():
-            return openvino_runtime.imported().convert_model(
-                backend.tensorflow_function(network).get_concrete_function()
-            )
+            found = openvino.convert_model(backend.tensorflow_function(network).get_concrete_function())
     except Exception as exc:  # OpenVINO raises its own errors, RuntimeError, ... by operation
         raise StartupError(f"OpenVINO cannot convert the network {network.name} ({one_line(exc)}).") from exc
+    # The first output is the function's; those of custom gradients, such as that of swish, follow it.
+    return openvino.Model([found.get_results()[0].input_value(0)], found.get_parameters())

@@ -3,20 +3,24 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classifier.contract import ModelInfo
-from classifier.errors import NotExplainable, StartupError
+from classifier.errors import StartupError
 from classifier.models import folder, labels, openvino_runtime
-from classifier.models.folder import Compilation, ModelCard
+from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import Device, ModelOptions
 from classifier.text import printable
 
 log = logging.getLogger(__name__)
+
+HeatMaps = Callable[[np.ndarray, int], np.ndarray]  # (image, index) -> heat
 
 LARGEST_RUN = 8  # VGG16 in int8 takes 41, 36 and 35 ms a photo in batches of 1, 8 and 16, and 16 take 0.1 GB more
 
@@ -24,15 +28,18 @@ LARGEST_RUN = 8  # VGG16 in int8 takes 41, 36 and 35 ms a photo in batches of 1,
 class CompiledModel:
     """A network on OpenVINO: call it with uint8 (n, h, w, 3) to get float32 probabilities (n, classes).
 
-    Any number of threads may call it; one batch runs at a time.
+    Any number of threads may call it; one batch runs at a time. `heat_maps` is called when the first one is asked for.
     """
 
     largest_run = LARGEST_RUN
 
-    def __init__(self, network: Any, info: ModelInfo) -> None:
+    def __init__(self, network: Any, info: ModelInfo, heat_maps: Callable[[], HeatMaps]) -> None:
         self.info = info
         self._request = network.create_infer_request()
         self._running = threading.Lock()
+        self._make_heat_maps = heat_maps
+        self._heat_maps: HeatMaps | None = None
+        self._explaining = threading.Lock()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Run the images in slices of at most `largest_run`."""
@@ -40,8 +47,13 @@ class CompiledModel:
         return np.concatenate([self._run(images[i : i + step]) for i in range(0, len(images), step)])
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:
-        """Raise NotExplainable."""
-        raise NotExplainable("A compiled model cannot show where it looked; the model it was compiled from can.")
+        """Return a heat map of a class in one image, uint8 (h, w, 3): float32 (rows, columns) from 0 to 1.
+
+        The first one compiles the network once more, which takes memory for its weights. Raises NotExplainable.
+        """
+        with self._explaining:
+            self._heat_maps = self._heat_maps or self._make_heat_maps()
+            return self._heat_maps(image, index)
 
     def warm_up(self) -> None:
         """Run once, as the first run arranges the weights for the processor."""
@@ -87,10 +99,16 @@ def check(path: Path, device: Device) -> None:
 def read(path: Path) -> CompiledModel:
     """Return the model of a compiled folder, warm. Raises StartupError."""
     card, compilation = read_card(path)
-    network = read_network(path, card, compilation)
-    model = CompiledModel(network, info_of(card, compilation, network))
+    try:
+        network = read_network(path, card)
+        run = openvino_runtime.compiled(network, compilation.precision)
+    except RuntimeError as exc:
+        raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
+    constants = path / folder.CONSTANTS
+    explain = partial(heat_maps, network, compilation.precision, constants)
+    model = CompiledModel(run, info_of(card, compilation, run), explain)
     model.warm_up()
-    openvino_runtime.let_go_of(path / folder.CONSTANTS)
+    openvino_runtime.let_go_of(constants)
     return model
 
 
@@ -102,12 +120,9 @@ def read_card(path: Path) -> tuple[ModelCard, Compilation]:
     return card, card.compiled
 
 
-def read_network(path: Path, card: ModelCard, compilation: Compilation) -> Any:
-    """Compile a folder's network for this CPU. Raises StartupError unless it fits the card."""
-    try:
-        network = openvino_runtime.compiled(path / folder.GRAPH, compilation.precision)
-    except RuntimeError as exc:
-        raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
+def read_network(path: Path, card: ModelCard) -> Any:
+    """Read a folder's network. Raises StartupError unless it fits the card, and RuntimeError if it cannot be read."""
+    network = openvino_runtime.read(path / folder.GRAPH)
     (height, width), classes = card.size, len(card.labels)
     expected = [f"u8[?,{height},{width},3]", f"f32[?,{classes}]"]
     found = [openvino_runtime.shape_of(port) for port in (network.input(0), network.output(0))]
@@ -115,6 +130,25 @@ def read_network(path: Path, card: ModelCard, compilation: Compilation) -> Any:
         reason = f"{folder.CARD} expects {' -> '.join(expected)}, and the network is {' -> '.join(found)}"
         raise folder.unusable(path, reason)
     return network
+
+
+def heat_maps(network: Any, precision: CompiledPrecision, constants: Path) -> HeatMaps:
+    """Return a function that makes heat maps of a network, which has run once. Raises NotExplainable.
+
+    It is the network that answers, read from the file `constants`, for which another one may have been put since.
+    """
+    from classifier.models.occlusion import Occlusion
+
+    made = Occlusion(network, partial(runner, precision=precision))
+    made(np.zeros(network.input(0).get_partial_shape().get_max_shape()[1:], np.uint8), 0)
+    openvino_runtime.let_go_of(constants)
+    return made
+
+
+def runner(network: Any, precision: CompiledPrecision) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile a network for this CPU into a function of one array."""
+    request = openvino_runtime.compiled(network, precision).create_infer_request()
+    return lambda images: np.asarray(request.infer([images])[0])
 
 
 def last_line(error: RuntimeError) -> str:

@@ -28,8 +28,22 @@ def imported() -> Any:
     return openvino
 
 
-def compiled(graph: Path, precision: CompiledPrecision) -> Any:
-    """Return the network of a `model.xml`, compiled for this CPU. Raises RuntimeError if OpenVINO cannot read it."""
+def read(graph: Path) -> Any:
+    """Return the network of a `model.xml`. Raises RuntimeError if OpenVINO cannot read it."""
+    return imported().Core().read_model(graph)
+
+
+def fold_constants(network: Any) -> None:
+    """Compute what does not depend on a network's input, in place."""
+    from openvino.passes import ConstantFolding, Manager
+
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(network)
+
+
+def compiled(graph: Any, precision: CompiledPrecision) -> Any:
+    """Compile a network, or that of a `model.xml`, for this CPU. Raises RuntimeError if OpenVINO cannot read it."""
     return imported().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": HINTS[precision]})
 
 

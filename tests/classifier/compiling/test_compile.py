@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.compiled_folders import expected_colours, write_compiled_colours
 from support.model_folders import COLOURS
 
 from classifier import cli
 from classifier.compiling.comparison import Accuracy, Agreement, Comparison, Pair, check
 from classifier.compiling.compile import Photos, compile_model, fastest
 from classifier.errors import DataError, StartupError
-from classifier.models import compiled_trial, folder, load
+from classifier.models import compiled, compiled_trial, folder, load
 from classifier.models.processor import features
 from classifier.options import ModelOptions
 
@@ -242,14 +243,33 @@ def test_no_photos(own, tmp_path, capsys):
     assert line.endswith("--photos DIR.")
 
 
-def test_a_compiled_folder_is_not_compiled_again(in_int8, tmp_path, capsys):
-    assert "is compiled already" in refused([str(in_int8[0]), "-o", str(tmp_path / "out")], capsys)
+def test_only_a_compiled_folder_in_float32_is_compiled_again(in_int8, photos, tmp_path, capsys):
+    assert "is compiled in int8 already" in refused([str(in_int8[0]), "-o", str(tmp_path / "out")], capsys)
+    source, output = write_compiled_colours(tmp_path / "colours", threshold=0.4), tmp_path / "out"
+    found = compile_model(options(source), output, Photos(photos), "bfloat16")
+    assert (found.agreement.photos, found.agreement.same) == (3 * EACH, 1.0)
+    card = folder.read_card(output)
+    assert (card.labels, card.threshold, card.compiled.precision) == (COLOURS, 0.4, "bfloat16")
+    images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+    np.testing.assert_allclose(compiled.read(output)(images), expected_colours(images), atol=0.02)
 
 
 def test_a_folder_of_something_else_is_left_alone(own, photos, tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("dear")
     line = refused([str(own), "-o", str(tmp_path), "--precision", "float32", "--photos", str(photos)], capsys)
     assert "exists and is not a model folder; it is left alone" in line
+
+
+def test_custom_gradients_are_not_exported():
+    """Swish has one, and EfficientNet has 49 layers with it."""
+    import keras
+
+    from classifier.compiling.export import exported
+
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    features = keras.layers.Conv2D(2, 3, activation="swish")(keras.ops.cast(images, "float32"))
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(features))
+    assert [str(port.partial_shape) for port in exported(keras.Model(images, outputs)).outputs] == ["[?,2]"]
 
 
 def test_a_network_that_openvino_cannot_convert_is_one_sentence_and_the_log_stays():
