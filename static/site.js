@@ -1,88 +1,83 @@
-/* Improves the form, which also works without it. The server renders results. */
+/* Improves the pages, which also work without it. The server renders every answer. */
 
-const AT_ONCE = 2; // photos being uploaded
+const AT_ONCE = 2; // photos being sent
 const LARGE_BYTES = 500_000;
 const SENT_SIDE = 1024; // pixels, as kept by the server
 const SHOWN_SIDE = 640;
+const TILE_SIDE = 280;
 const QUALITY = 0.9;
 const LONGEST_WAIT_S = 60;
 const PICTURE_WAIT_S = 3;
+const ANNOUNCED = 16; // answers that are announced one by one
+const LATER = [0, 429, 503]; // statuses after which the same photo may be answered; 0: not reached
 
-const form = document.querySelector("form.upload");
-const input = form.querySelector("#fileImage");
-const camera = form.querySelector("#camera");
-const button = form.querySelector("[type=submit]");
-const chosen = form.querySelector(".chosen");
-const answers = document.querySelector("#answers");
+const root = document.documentElement;
+const page = document.querySelector("#page");
 const live = document.querySelector("#live");
+const home = new URL(document.querySelector(".brand").href).pathname;
 let address = location.pathname;
-let count = 0; // of results shown
+let count = 0; // of answers shown
 
-/* Choosing */
+const find = (selector) => page.querySelector(selector);
+const copyOf = (name) => document.querySelector(`template#${name}`).content.cloneNode(true);
+const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
 
-function choose(files) {
-  const transfer = new DataTransfer();
-  for (const file of files) transfer.items.add(file);
-  input.files = transfer.files;
-  showChosen();
+/* Choosing: each of these sends the photos at once */
+
+function drag(event) {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  document.body.classList.toggle("dropping", event.type === "dragover");
+  if (event.type === "drop") filesIn(event.dataTransfer).then(start);
 }
 
-function add(files) {
-  choose([...input.files, ...files]);
-  camera.value = "";
-  live.replaceChildren();
-  announce(`Chosen: ${[...input.files].map(({ name }) => name).join(", ")}`);
+/* A dropped folder counts as the photos in it and in its folders. */
+async function filesIn({ items, files }) {
+  const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean); // gone after the event
+  if (!entries.some((entry) => entry.isDirectory)) return [...files];
+  const found = [];
+  for (const entry of entries) await collect(entry, found);
+  return found;
 }
 
-function remove(file) {
-  choose([...input.files].filter((other) => other !== file));
-  input.focus();
+async function collect(entry, found) {
+  if (entry.name.startsWith(".")) return;
+  if (entry.isFile) {
+    const file = await new Promise((resolve) => entry.file(resolve, () => resolve(null)));
+    if (file && /^(image\/.*|.*zip.*|)$/.test(file.type)) found.push(file);
+    return;
+  }
+  const reader = entry.createReader();
+  const some = () => new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
+  for (let entries; (entries = await some()).length > 0; ) for (const entry of entries) await collect(entry, found);
 }
 
-function showChosen() {
-  chosen.replaceChildren(...Array.from(input.files, thumbnail));
+function chosen({ target }) {
+  if (target.type !== "file") return;
+  const files = [...target.files];
+  target.value = "";
+  start(files);
 }
 
-function thumbnail(file) {
-  const item = named("chosen", file);
-  Object.assign(item.querySelector("button"), { ariaLabel: `Remove ${file.name}`, onclick: () => remove(file) });
-  showPreview(file, item);
-  return item;
-}
-
-function copyOf(template) {
-  return document.querySelector(`template#${template}`).content.firstElementChild.cloneNode(true);
-}
-
-function named(template, file) {
-  const copy = copyOf(template);
-  copy.querySelector(".filename bdi").textContent = file.name;
-  return copy;
-}
-
-async function showPreview(file, item) {
-  const { preview } = await prepared(file);
-  if (preview) item.querySelector(".picture").append(preview);
-  else item.classList.add("bare");
+function paste(event) {
+  if (event.clipboardData.files.length === 0) return;
+  event.preventDefault();
+  start([...event.clipboardData.files]);
 }
 
 /* Preparing */
 
-const known = new WeakMap();
 let last = Promise.resolve();
 
-function prepared(file) {
-  if (!known.has(file)) {
-    last = last.then(() => prepare(file)); // one at a time: a decoded photo may take 200 MB
-    known.set(file, last);
-  }
-  return known.get(file);
+/* One at a time: a decoded photo may take 200 MB. */
+function prepared(file, side) {
+  return (last = last.then(() => prepare(file, side)));
 }
 
-async function prepare(file) {
+async function prepare(file, side) {
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const photo = { preview: preview(bitmap, file.name), body: await reduced(bitmap, file) };
+    const photo = { preview: preview(bitmap, file.name, side), body: await reduced(bitmap, file) };
     bitmap.close();
     return photo;
   } catch {
@@ -90,8 +85,8 @@ async function prepare(file) {
   }
 }
 
-function preview(bitmap, name) {
-  const canvas = drawn(bitmap, SHOWN_SIDE / Math.max(bitmap.width, bitmap.height));
+function preview(bitmap, name, side) {
+  const canvas = drawn(bitmap, side / Math.max(bitmap.width, bitmap.height));
   return Object.assign(canvas, { role: "img", ariaLabel: `Preview of ${name}` });
 }
 
@@ -105,7 +100,7 @@ async function reduced(bitmap, file) {
 
 /* The server and its model need no more. */
 function neededScale({ width, height }) {
-  const shorter = Number(form.dataset.shorter ?? Infinity);
+  const shorter = Number(find("form.upload").dataset.shorter ?? Infinity);
   return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
 }
 
@@ -123,36 +118,82 @@ function drawn(bitmap, scale) {
 
 /* Sending */
 
-async function send(event) {
-  event.preventDefault();
-  const photos = Array.from(input.files, pending);
-  const queue = [...photos];
-  choose([]);
+const queue = [];
+const photos = new Map(); // card -> photo, until it is answered
+let busy = 0;
+let list; // the section of many answers
+
+function start(files) {
+  if (files.length === 0) return;
+  if (!find("#answers")) page.replaceChildren(copyOf("answering"));
+  document.body.classList.remove("start");
+  const inList = files.length > 1 || isZip(files[0]) || list?.isConnected;
+  if (inList) showList();
+  else list = undefined;
+  const added = files.map((file) => pending(file, inList ? "waiting" : "pending"));
+  if (inList) list.querySelector("tbody").append(...added.map(({ card }) => card));
+  else find("#answers").replaceChildren(added[0].card);
   live.replaceChildren();
-  answers.replaceChildren(...photos.map(({ card }) => card));
-  answers.scrollIntoView();
-  button.blur();
-  button.disabled = true;
-  await Promise.all(Array.from({ length: AT_ONCE }, () => answerAll(queue)));
-  button.disabled = false;
-  moveFocus();
+  find(inList ? ".summary" : "article").scrollIntoView();
+  send(added);
 }
 
-function pending(file) {
-  const card = named("pending", file);
-  const [state, progress, retry] = [".state", "progress", ".retry"].map((part) => card.querySelector(part));
-  const photo = { file, card, state, progress, retry };
-  retry.onclick = () => answer(photo).then(moveFocus);
-  showPreview(file, card);
+const isZip = ({ name, type }) => /\.zip$/i.test(name) || type.endsWith("zip");
+
+function showList() {
+  if (list?.isConnected) return;
+  list ??= find(".many") ?? copyOf("many").firstElementChild;
+  find("#answers").replaceChildren(list);
+}
+
+function pending(file, template) {
+  const card = copyOf(template).querySelector("article, tr");
+  const photo = { file, card, state: card.querySelector(".state"), progress: card.querySelector(".sent") };
+  rename(card, file.name);
+  photos.set(card, photo);
   return photo;
 }
 
-async function answerAll(queue) {
-  for (let photo; (photo = queue.shift()); ) await answer(photo);
+function rename(card, name) {
+  const place = card.querySelector(".filename");
+  if (place) Object.assign(place, { textContent: name, title: name });
+}
+
+function send(added) {
+  queue.push(...added);
+  find("#answers").ariaBusy = "true";
+  proceed();
+}
+
+function proceed() {
+  while (busy < AT_ONCE && queue.length > 0) {
+    busy += 1;
+    answer(queue.shift()).finally(() => {
+      busy -= 1;
+      proceed();
+    });
+  }
+  tally();
+  if (busy === 0) end();
+}
+
+function end() {
+  find("#answers").ariaBusy = "false";
+  if (list) announce(list.querySelector(".summary p").textContent);
+  const next = find("article h2") ?? find(".retry:not([hidden])") ?? find(".summary p") ?? find("#fileImage");
+  if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
+}
+
+function focus(element) {
+  if (!element.matches("a, button, input")) element.tabIndex = -1;
+  element.focus({ preventScroll: true });
 }
 
 async function answer(photo) {
-  const { body } = await prepared(photo.file);
+  const { card, file } = photo;
+  const { preview, body } = await prepared(file, card.matches("tr") ? TILE_SIDE : SHOWN_SIDE);
+  if (!photos.has(card)) return; // left out meanwhile
+  if (preview && isNear(card)) card.querySelector(".shot, .picture").replaceChildren(preview);
   let reply = await posted(photo, body);
   const wait = Number(reply.getResponseHeader("Retry-After"));
   if (reply.status === 503 && wait > 0 && wait <= LONGEST_WAIT_S) {
@@ -160,145 +201,302 @@ async function answer(photo) {
     await seconds(wait);
     reply = await posted(photo, body);
   }
-  const article = reply.response?.querySelector("article.result");
-  if (article) await show(photo, document.importNode(article, true), reply.response.title);
-  else refuse(photo, reply);
+  const answers = reply.response?.querySelectorAll(card.matches("tr") ? ".many tbody tr" : "article.result") ?? [];
+  if (answers.length === 0 || LATER.includes(reply.status)) return refuse(photo, reply);
+  await show(photo, [...answers].map((answer) => document.importNode(answer, true)), reply.response.title);
+}
+
+/* The previews of a thousand photos would fill the memory. */
+function isNear(card) {
+  const { top } = card.getBoundingClientRect();
+  return card.isConnected && Math.abs(top) < 2 * innerHeight;
 }
 
 /* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
 function posted(photo, body) {
   const request = new XMLHttpRequest();
   const data = new FormData();
-  data.append(input.name, body, photo.file.name);
+  data.append("fileImage", body, photo.file.name);
   request.responseType = "document";
   request.upload.onprogress = ({ loaded, total }) => (photo.progress.value = loaded / total);
-  request.upload.onload = () => (photo.state.textContent = "Classifying …");
+  request.upload.onload = () => (photo.state.textContent = "Being looked at …");
   begin(photo);
   return new Promise((resolve) => {
     request.onloadend = () => resolve(request);
-    request.open("POST", form.action);
+    request.open("POST", home + (photo.card.matches("tr") ? "?view=many" : ""));
     request.setRequestHeader("Accept", "text/html");
     request.send(data);
   });
 }
 
-function begin({ card, state, progress, retry }) {
-  card.querySelector(".alert")?.remove();
-  card.querySelector(".filename").hidden = false;
+function begin({ card, state, progress }) {
+  card.querySelector("[role=alert]")?.remove();
   card.ariaBusy = "true";
-  state.textContent = "Uploading …";
+  card.classList.remove("unsent");
+  state.textContent = "Being sent …";
   progress.value = 0;
   state.hidden = progress.hidden = false;
+  const retry = card.querySelector(".retry");
   retry.blur();
   retry.hidden = true;
 }
 
-function seconds(count) {
-  return new Promise((resolve) => setTimeout(resolve, 1000 * count));
-}
-
 /* Showing */
 
-async function show({ file, card }, article, title) {
-  const alone = answers.children.length === 1;
-  const heading = article.querySelector("h2");
-  heading.tabIndex = -1;
-  giveOwnIds(article);
-  const picture = article.querySelector("img").decode().catch(() => {});
-  await Promise.race([picture, seconds(PICTURE_WAIT_S)]);
-  card.replaceWith(article);
-  announce(alone ? heading.textContent : `${file.name}: ${heading.textContent}`);
-  if (alone) goTo(article.querySelector('a[href*="/results/"]'), title);
+async function show({ file, card }, answers, title) {
+  photos.delete(card);
+  for (const answer of answers) giveOwnIds(answer);
+  if (answers.length === 1) rename(answers[0], file.name);
+  if (card.matches("tr")) keepPreview(card, answers[0]);
+  else await Promise.race([answers[0].querySelector("img").decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
+  card.replaceWith(...answers);
+  const told = answers[0].querySelector("h2, .what :is(a, summary) > span, .rough");
+  if (told.matches("h2")) announce(told.textContent);
+  else if (list.querySelectorAll("tbody tr").length <= ANNOUNCED) announce(`${file.name}: ${told.textContent}`);
+  if (!card.matches("tr")) goTo(answers[0].querySelector(".looked, .copy"), title);
 }
 
-/* Two results may use the same ids. */
-function giveOwnIds(article) {
+function keepPreview(card, row) {
+  const [canvas, image] = [card.querySelector("canvas"), row.querySelector("img")];
+  if (!canvas || !image) return;
+  image.before(canvas);
+  image.onload = () => canvas.remove();
+}
+
+/* Answers that are not kept use the same ids. */
+function giveOwnIds(answer) {
+  if (answer.querySelector(".copy, .open")) return; // its ids hold that of the result
   count += 1;
   for (const name of ["id", "for", "list", "aria-labelledby", "aria-describedby"]) {
-    for (const element of article.querySelectorAll(`[${name}]`)) {
-      element.setAttribute(name, element.getAttribute(name).replace(/\S+/g, `answer-${count}-$&`));
+    for (const element of [answer, ...answer.querySelectorAll(`[${name}]`)]) {
+      const ids = element.getAttribute(name);
+      if (ids) element.setAttribute(name, ids.replace(/\S+/g, `answer-${count}-$&`));
     }
   }
 }
 
-function refuse({ card, state, progress, retry }, { status, response }) {
-  const problem = response?.querySelector(".alert-danger");
-  card.querySelector(".filename").hidden = Boolean(problem); // the server names the file
+function refuse(photo, { status, response }) {
+  const { card, state, progress } = photo;
+  const problem = response?.querySelector("[role=alert]");
+  const retry = card.querySelector(".retry");
   card.ariaBusy = "false";
   state.hidden = progress.hidden = true;
-  retry.hidden = Boolean(problem) && ![429, 503].includes(status);
-  retry.before(problem ? document.importNode(problem, true) : copyOf("unreached"));
+  retry.hidden = Boolean(problem) && !LATER.includes(status);
+  if (retry.hidden) photos.delete(card);
+  const alert = problem ? document.importNode(problem, true) : copyOf("unreached").firstElementChild;
+  if (card.matches("tr")) unsent(photo, alert.textContent);
+  else retry.before(alert);
+}
+
+function unsent({ card, state }, why) {
+  card.ariaBusy = "false";
+  card.classList.add("unsent");
+  Object.assign(state, { textContent: "Not sent", hidden: false });
+  card.querySelector(".rough").textContent = why;
+  card.querySelector(".retry").hidden = false;
+}
+
+function stop() {
+  for (const photo of queue.splice(0)) unsent(photo, "");
+  tally();
+}
+
+function retry(cards) {
+  const again = [...cards].map((card) => photos.get(card)).filter(Boolean);
+  for (const { card, state } of again) {
+    card.classList.remove("unsent");
+    state.textContent = "Waiting";
+  }
+  send(again);
+}
+
+function leave(card) {
+  const index = queue.findIndex((photo) => photo.card === card);
+  if (index >= 0) queue.splice(index, 1);
+  photos.delete(card);
+  card.remove();
+  tally();
+}
+
+function tally() {
+  if (!list) return;
+  const [total, waiting, unsure, failed, unsent] = ["tbody tr", ".waits", ".pill", ".failed", ".unsent"].map(
+    (selector) => list.querySelectorAll(selector).length,
+  );
+  const left = waiting - unsent;
+  const also = [
+    left ? "" : `${total - waiting - unsure - failed} named`,
+    unsure && !left ? `${unsure} not sure` : "",
+    failed ? `${failed} could not be read` : "",
+    unsent ? `${unsent} not sent` : "",
+  ].filter(Boolean);
+  const lead = document.createElement("strong");
+  lead.textContent = left ? `${total - left} of ${total} photos` : `${total} photo${total === 1 ? "" : "s"}:`;
+  list.querySelector(".summary p").replaceChildren(lead, left ? " answered" : "", also.length && left ? ", " : " ", also.join(", "));
+  list.querySelector(".stop").hidden = left === 0;
+  list.querySelector(".again").hidden = unsent === 0;
+  Object.assign(list.querySelector(".big"), { hidden: left === 0, max: total, value: total - left });
 }
 
 function announce(text) {
   live.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
 }
 
-/* Unless the visitor has moved it. */
-function moveFocus() {
-  const next = answers.querySelector("h2") ?? answers.querySelector(".retry:not([hidden])") ?? input;
-  if (document.activeElement === document.body) next.focus({ preventScroll: true });
-}
-
 function goTo(link, title) {
   if (!link) return;
-  history.pushState(null, "", link.pathname);
+  history.pushState(null, "", link.dataset.url ?? link.pathname);
   address = location.pathname;
   document.title = title;
 }
 
-/* Heat maps */
+/* One of many: its whole answer, and back */
 
-function toggleHeat(event) {
-  const link = event.target.closest("a.why");
-  if (!link) return;
-  event.preventDefault();
-  const card = link.closest("article");
-  const shown = card.querySelector(".why[aria-current]");
-  shown?.removeAttribute("aria-current");
-  card.querySelector(".heat")?.remove();
-  if (shown === link) return;
-  link.ariaCurrent = "true";
-  const heat = { className: "heat", alt: "Heat map: where the model saw this", src: link.dataset.heat };
-  card.querySelector(".picture").append(Object.assign(new Image(), heat));
+let scrolled = 0;
+
+async function open(link, isNew = true) {
+  const article = (await asked(link.href))?.querySelector("article.result");
+  if (!article) return location.assign(link.href);
+  scrolled = isNew ? scrollY : scrolled;
+  rename(article, link.closest("tr").querySelector(".filename").textContent);
+  find("#answers").replaceChildren(copyOf("back"), document.importNode(article, true));
+  if (isNew) history.pushState(null, "", link.href);
+  address = location.pathname;
+  find("#answers").scrollIntoView();
+  const none = link.hash && find("details.none");
+  if (none) none.open = true;
+  focus(none ? none.querySelector("input") : find("article h2"));
 }
 
-function copyLink({ target }) {
-  if (!target.matches(".copy")) return;
-  navigator.clipboard.writeText(target.previousElementSibling.href).then(() => (target.textContent = "Copied"));
+/* Not reload(), which would submit the form again. */
+function travel() {
+  if (location.pathname === address) return;
+  const link = list?.querySelector(`a.open[href="${location.pathname}"]`);
+  if (link) return open(link, false);
+  if (!list || location.pathname !== home) return location.replace(location.pathname);
+  address = home;
+  find("#answers").replaceChildren(list);
+  scrollTo(0, scrolled);
+}
+
+/* What is said of an answer */
+
+async function asked(url, body) {
+  try {
+    const response = await fetch(url, { method: body ? "POST" : "GET", body, headers: { Accept: "text/html" } });
+    return new DOMParser().parseFromString(await response.text(), "text/html");
+  } catch {
+    return null;
+  }
+}
+
+async function give(event) {
+  const form = event.target;
+  if (!form.matches(".feedback")) return;
+  event.preventDefault();
+  const row = form.closest("tr");
+  const reply = await asked(form.action + (row ? "?view=many" : ""), new FormData(form, event.submitter));
+  const part = row ? ".many .acts" : ".answer";
+  const fresh = reply?.querySelector(part);
+  if (!fresh || reply.querySelector(".start, .failed")) return complain(form, reply?.querySelector("[role=alert]"));
+  const place = row?.querySelector(".acts") ?? form.closest(".answer");
+  const now = document.importNode(fresh, true);
+  const heat = place.parentElement.querySelector(".heat")?.getAttribute("src");
+  for (const link of now.querySelectorAll(".why")) if (link.dataset.heat === heat) link.ariaCurrent = "true";
+  place.replaceWith(now);
+  focus(now.querySelector(row ? "button" : ".said, .says"));
+}
+
+function complain(form, problem) {
+  const note = copyOf("unreached").firstElementChild;
+  note.lastElementChild.textContent = problem?.textContent ?? "This could not be sent; please check the connection and try again.";
+  form.querySelector("[role=alert]")?.remove();
+  form.append(note);
+}
+
+function toggleHeat(link) {
+  const article = link.closest("article");
+  const heat = article.querySelector(".heat");
+  const links = [...article.querySelectorAll("[data-heat]")];
+  const ends = heat && (link.ariaCurrent || link.matches(".looked"));
+  for (const other of links) {
+    const shown = !ends && (other.matches(".looked") || other.dataset.heat === link.dataset.heat);
+    other.ariaCurrent = shown ? "true" : null;
+  }
+  heat?.remove();
+  if (ends) return;
+  const image = { className: "heat", alt: "Heat map: where the model saw this", src: link.dataset.heat };
+  article.querySelector(".picture").append(Object.assign(new Image(), image));
+}
+
+function copyLink(button) {
+  const text = new URL(button.dataset.url, location).href;
+  navigator.clipboard.writeText(text).then(() => (button.lastElementChild.textContent = "Copied"));
+}
+
+function sort(button) {
+  const head = button.closest("th");
+  const order = head.ariaSort === "ascending" ? "descending" : "ascending";
+  for (const other of head.parentElement.children) other.ariaSort = null;
+  head.ariaSort = order;
+  const key = (row) => row.querySelector(`.${button.dataset.key}`);
+  const value = button.dataset.key === "score" ? (row) => key(row).querySelector("progress")?.value ?? -1 : (row) => key(row).innerText.trim();
+  const body = head.closest("table").tBodies[0];
+  const rows = [...body.rows].map((row) => [value(row), row]);
+  rows.sort(([one], [other]) => (typeof one === "number" ? one - other : one.localeCompare(other)));
+  if (order === "descending") rows.reverse();
+  body.append(...rows.map(([, row]) => row));
+}
+
+/* The theme: the system's, or the other one, which a cookie remembers */
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const button = document.querySelector(".theme");
+const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+
+function switchTheme() {
+  const next = isDark() ? "light" : "dark";
+  const own = (next === "dark") !== dark.matches;
+  if (own) root.dataset.theme = next;
+  else delete root.dataset.theme;
+  document.cookie = `theme=${next}; path=${home}; max-age=${own ? 31_536_000 : 0}; samesite=lax`;
+  showTheme();
+}
+
+function showTheme() {
+  button.ariaPressed = isDark();
 }
 
 /* Events */
 
-function drag(event) {
-  if (!event.dataTransfer.types.includes("Files")) return;
-  event.preventDefault();
-  document.body.classList.toggle("dropping", event.type === "dragover");
-  if (event.type === "drop") add(event.dataTransfer.files);
-}
+const clicks = {
+  "[data-heat]": (link, event) => (event.preventDefault(), toggleHeat(link)),
+  ".copy": copyLink,
+  ".theme": switchTheme,
+  ".sort": sort,
+  ".stop": stop,
+  ".again": () => retry(list.querySelectorAll(".unsent")),
+  ".retry": (element) => retry([element.closest("tr, article")]),
+  ".leave": (element) => leave(element.closest("tr")),
+  ".back": (link, event) => (event.preventDefault(), history.back()),
+  ".many a.open": (link, event) => list && (event.preventDefault(), open(link)),
+};
 
-function dragAway(event) {
-  if (!event.relatedTarget) document.body.classList.remove("dropping");
-}
-
-function paste(event) {
-  if (event.clipboardData.files.length === 0) return;
-  event.preventDefault();
-  add(event.clipboardData.files);
+function click(event) {
+  if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  for (const [selector, act] of Object.entries(clicks)) {
+    const element = event.target.closest(selector);
+    if (element) return act(element, event);
+  }
 }
 
 addEventListener("dragover", drag);
 addEventListener("drop", drag);
-addEventListener("dragleave", dragAway);
+addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || document.body.classList.remove("dropping"));
 addEventListener("paste", paste);
-camera.addEventListener("change", () => add(camera.files));
-input.addEventListener("change", showChosen);
-form.addEventListener("submit", send);
-answers.addEventListener("click", toggleHeat);
-answers.addEventListener("click", copyLink);
-answers.addEventListener("toggle", ({ target }) => target.querySelector(".origin").replaceChildren(origin), true);
-// Not reload(), which would submit the form again.
-addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
-
-input.required = true; // photos from the camera move here
-showChosen();
+addEventListener("change", chosen);
+addEventListener("click", click);
+addEventListener("submit", give);
+addEventListener("popstate", travel);
+addEventListener("toggle", ({ target }) => target.querySelector?.(".origin")?.replaceChildren(origin), true);
+dark.addEventListener("change", showTheme);
+showTheme();

@@ -9,6 +9,7 @@ from flask import url_for
 
 from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError
+from classifier.photos.fit import preview_size
 from classifier.storage.kept import KeptResults
 from web.problems import Problem, problem
 
@@ -23,6 +24,7 @@ class Outcome:
     id: str | None = None
     url: str | None = None
     picture: str | None = None
+    size: tuple[int, int] | None = None  # of the picture: (width, height)
     predictions: tuple[Prediction, ...] = ()
     sure: bool | None = None  # whether the top prediction reaches the model's threshold, if it has one
     seconds: float | None = None
@@ -64,6 +66,7 @@ class Outcomes:
         sure = answer.predictions[0].score >= threshold if threshold else None
         outcome = Outcome(
             filename=filename,
+            size=preview_size(answer.preview),
             predictions=answer.predictions,
             sure=sure,
             seconds=answer.seconds,
@@ -82,13 +85,17 @@ class Outcomes:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
         predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice")}
+        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice", "size")}
         outcome = Outcome(predictions=predictions, **optional)
         return with_addresses(outcome, id), kept["model"]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
-        predictions = [asdict(prediction) for prediction in outcome.predictions]
-        about = {"model": self._engine.model.name, "predictions": predictions, "sure": outcome.sure}
+        about = {
+            "model": self._engine.model.name,
+            "predictions": [asdict(prediction) for prediction in outcome.predictions],
+            "sure": outcome.sure,
+            "size": outcome.size,
+        }
         return self._uploads.keep(preview, about | ({"notice": outcome.notice} if outcome.notice else {}))
 
 

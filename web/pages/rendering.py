@@ -58,8 +58,11 @@ class Rendering:
 
     def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
         model = self._engine.model
+        many = len(outcomes) > 1 or request.args.get("view") == "many"
         context = {
             "model": model,
+            "many": many,
+            "start": not many and not any(outcome.predictions for outcome in outcomes),
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
@@ -71,7 +74,9 @@ class Rendering:
             "origin": origin(self._settings),
         }
         with self._lock:
-            return make_response(render_template("index.html", **context))
+            response = make_response(render_template("index.html", **context))
+        response.vary.add("Cookie")  # the theme that the visitor chose
+        return response
 
 
 def origin(settings: Settings) -> str:

@@ -1,6 +1,6 @@
 """The views of a kept result: show it, explain it, delete it, give feedback."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, make_response, request
 from classifier.contract import Engine
 from classifier.errors import Misunderstood
 from classifier.photos.overlay import overlay
-from classifier.storage.feedback import Feedback
+from classifier.storage.feedback import Feedback, Verdict
 from classifier.storage.kept import KeptResults
 from web.marks import costly
 from web.pages.outcome import Outcomes
@@ -43,6 +43,7 @@ class ResultViews:
         app.add_url_rule("/results/<id>/image", view_func=self.image)
         app.add_url_rule("/results/<id>/why", view_func=self.why)
         app.add_url_rule("/results/<id>/feedback", view_func=self.give_feedback, methods=["POST"])
+        app.add_url_rule("/results/<id>/feedback/undo", view_func=self.undo_feedback, methods=["POST"])
 
     def result(self, id: str) -> Response:
         outcome, model = self._outcomes.load(id)
@@ -76,12 +77,30 @@ class ResultViews:
         return self._rendering.page(notice="The photo and its result were deleted.")
 
     def give_feedback(self, id: str) -> Response:
-        """Keep the form's feedback: `right` is yes or no, `label` names the photo, `keep` allows keeping it longer."""
+        """Keep the form's feedback on a result. `keep` allows keeping the photo longer."""
         outcome, model = self._outcomes.load(id)
-        if request.form.get("right") not in ("yes", "no"):
-            raise Misunderstood('"right" must be "yes" or "no".')
-        right = request.form["right"] == "yes"
-        label = outcome.predictions[0].label if right else request.form.get("label", "")
-        feedback = self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
-        self._on_feedback(right)
+        verdict = read_verdict(request.form, outcome.predictions[0].label)
+        feedback = self._feedback.give(id, verdict, may_be_kept="keep" in request.form)
+        if not outcome.feedback and not verdict.bad_photo:
+            self._on_feedback(verdict.right)
         return self._rendering.outcomes([replace(outcome, feedback=feedback)], model)
+
+    def undo_feedback(self, id: str) -> Response:
+        """Forget what was said of a result, and a photo that was kept for it."""
+        self._feedback.take_back(id)
+        return self.result(id)
+
+
+def read_verdict(form: Mapping[str, str], best: str) -> Verdict:
+    """Return what a form says of an answer whose top class is `best`. Raises Misunderstood.
+
+    `right` is yes or no, and `label` names what the photo shows. `label` alone is right if it is `best`. `bad_photo`
+    is for a photo that shows nothing.
+    """
+    label, is_bad = form.get("label", ""), "bad_photo" in form
+    right = form.get("right") or ("no" if is_bad else label and ("yes" if label == best else "no"))
+    if right not in ("yes", "no"):
+        raise Misunderstood('"right" must be "yes" or "no".')
+    if is_bad:
+        return Verdict("", right=False, bad_photo=True)
+    return Verdict(best, right=True) if right == "yes" else Verdict(label, right=False)
