@@ -3,24 +3,18 @@
 const AT_ONCE = 2; // photos being sent
 const LARGE_BYTES = 500_000;
 const SENT_SIDE = 1024; // pixels, as kept by the server
-const SHOWN_SIDE = 640;
-const TILE_SIDE = 280;
-const QUALITY = 0.9;
 const LONGEST_WAIT_S = 60;
 const PICTURE_WAIT_S = 3;
-const ANNOUNCED = 16; // answers that are announced one by one
+const ANNOUNCED = 16; // answers of a list that are announced one by one
 const LATER = [0, 429, 503]; // statuses after which the same photo may be answered; 0: not reached
 
 const root = document.documentElement;
-const page = document.querySelector("#page");
-const live = document.querySelector("#live");
-const home = new URL(document.querySelector(".brand").href).pathname;
-let address = location.pathname;
-let count = 0; // of answers shown
-
-const find = (selector) => page.querySelector(selector);
-const copyOf = (name) => document.querySelector(`template#${name}`).content.cloneNode(true);
+const find = (selector, place = document) => place.querySelector(selector);
+const all = (selector, place = document) => [...place.querySelectorAll(selector)];
+const copyOf = (name) => find(`#${name}`).content.cloneNode(true).firstElementChild;
 const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
+const home = new URL(find(".brand").href).pathname;
+let address = location.pathname;
 
 /* Choosing: each of these sends the photos at once */
 
@@ -33,35 +27,30 @@ function drag(event) {
 
 /* A dropped folder counts as the photos in it and in its folders. */
 async function filesIn({ items, files }) {
-  const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean); // gone after the event
-  if (!entries.some((entry) => entry.isDirectory)) return [...files];
+  const dropped = [...files];
+  const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return dropped;
+  return (await Promise.all(entries.map(inside))).flat(Infinity);
+}
+
+async function inside(entry) {
+  const result = (from, method) => new Promise((resolve) => from[method](resolve, () => resolve([])));
+  if (entry.name.startsWith(".")) return [];
+  if (entry.isFile) return [await result(entry, "file")].flat().filter(({ type }) => /^$|^image|zip/.test(type));
   const found = [];
-  for (const entry of entries) await collect(entry, found);
-  return found;
-}
-
-async function collect(entry, found) {
-  if (entry.name.startsWith(".")) return;
-  if (entry.isFile) {
-    const file = await new Promise((resolve) => entry.file(resolve, () => resolve(null)));
-    if (file && /^(image\/.*|.*zip.*|)$/.test(file.type)) found.push(file);
-    return;
-  }
   const reader = entry.createReader();
-  const some = () => new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
-  for (let entries; (entries = await some()).length > 0; ) for (const entry of entries) await collect(entry, found);
+  for (let some; (some = await result(reader, "readEntries")).length; ) found.push(...some);
+  return Promise.all(found.map(inside));
 }
 
-function chosen({ target }) {
+function choose({ target }) {
   if (target.type !== "file") return;
-  const files = [...target.files];
+  start([...target.files]);
   target.value = "";
-  start(files);
 }
 
 function paste(event) {
-  if (event.clipboardData.files.length === 0) return;
-  event.preventDefault();
+  if (event.clipboardData.files.length) event.preventDefault();
   start([...event.clipboardData.files]);
 }
 
@@ -71,48 +60,37 @@ let last = Promise.resolve();
 
 /* One at a time: a decoded photo may take 200 MB. */
 function prepared(file, side) {
-  return (last = last.then(() => prepare(file, side)));
+  return (last = last.then(() => prepare(file, side)).catch(() => ({ body: file })));
 }
 
 async function prepare(file, side) {
-  try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const photo = { preview: preview(bitmap, file.name, side), body: await reduced(bitmap, file) };
-    bitmap.close();
-    return photo;
-  } catch {
-    return { body: file };
-  }
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  const preview = drawn(bitmap, side / Math.max(bitmap.width, bitmap.height));
+  Object.assign(preview, { role: "img", ariaLabel: `Preview of ${file.name}` });
+  const body = await reduced(bitmap, file);
+  bitmap.close();
+  return { preview, body };
 }
 
-function preview(bitmap, name, side) {
-  const canvas = drawn(bitmap, side / Math.max(bitmap.width, bitmap.height));
-  return Object.assign(canvas, { role: "img", ariaLabel: `Preview of ${name}` });
-}
+const shorter = () => Number(find("form.upload").dataset.shorter ?? Infinity);
 
+/* The server and its model need no more. */
 async function reduced(bitmap, file) {
-  const scale = neededScale(bitmap);
+  const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
+  const scale = Math.max(SENT_SIDE / long, shorter() / short);
   if (file.size <= LARGE_BYTES || file.type === "image/gif" || scale >= 1) return file;
-  const canvas = drawn(bitmap, scale);
-  const small = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+  const small = await new Promise((resolve) => drawn(bitmap, scale).toBlob(resolve, "image/jpeg", 0.9));
   return small && small.size < file.size ? small : file;
 }
 
-/* The server and its model need no more. */
-function neededScale({ width, height }) {
-  const shorter = Number(find("form.upload").dataset.shorter ?? Infinity);
-  return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
-}
-
 function drawn(bitmap, scale) {
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(bitmap.width * Math.min(1, scale)));
-  canvas.height = Math.max(1, Math.round(bitmap.height * Math.min(1, scale)));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * Math.min(1, scale))));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
   context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0, width, height);
   return canvas;
 }
 
@@ -121,66 +99,55 @@ function drawn(bitmap, scale) {
 const queue = [];
 const photos = new Map(); // card -> photo, until it is answered
 let busy = 0;
-let list; // the section of many answers
+let list = find(".many"); // of many answers
 
 function start(files) {
-  if (files.length === 0) return;
-  if (!find("#answers")) page.replaceChildren(copyOf("answering"));
+  if (!files.length) return;
+  const isListed = list || files.length > 1 || files[0].type.includes("zip");
+  const cards = files.map((file) => pending(file, copyOf(isListed ? "waiting" : "pending")));
+  if (isListed && !list) show(list = copyOf("many"));
+  if (isListed) find("tbody", list).append(...cards);
+  else show(...cards);
+  cards[0].scrollIntoView({ block: "nearest" });
+  send(cards);
+}
+
+/* Show answers in place of the home page or of earlier ones. */
+function show(...answers) {
+  if (!find("#answers")) find("#page").replaceChildren(copyOf("answering"));
   document.body.classList.remove("start");
-  const inList = files.length > 1 || isZip(files[0]) || list?.isConnected;
-  if (inList) showList();
-  else list = undefined;
-  const added = files.map((file) => pending(file, inList ? "waiting" : "pending"));
-  if (inList) list.querySelector("tbody").append(...added.map(({ card }) => card));
-  else find("#answers").replaceChildren(added[0].card);
-  live.replaceChildren();
-  find(inList ? ".summary" : "article").scrollIntoView();
-  send(added);
+  find("#answers").replaceChildren(...answers);
+  find("#live").replaceChildren();
 }
 
-const isZip = ({ name, type }) => /\.zip$/i.test(name) || type.endsWith("zip");
-
-function showList() {
-  if (list?.isConnected) return;
-  list ??= find(".many") ?? copyOf("many").firstElementChild;
-  find("#answers").replaceChildren(list);
-}
-
-function pending(file, template) {
-  const card = copyOf(template).querySelector("article, tr");
-  const photo = { file, card, state: card.querySelector(".state"), progress: card.querySelector(".sent") };
+function pending(file, card) {
+  const part = (name) => find(`.${name}`, card);
+  photos.set(card, { file, card, isRow: card.matches("tr"), state: part("state"), sent: part("sent"), retry: part("retry") });
   rename(card, file.name);
-  photos.set(card, photo);
-  return photo;
+  return card;
 }
 
 function rename(card, name) {
-  const place = card.querySelector(".filename");
-  if (place) Object.assign(place, { textContent: name, title: name });
+  Object.assign(find(".filename", card), { textContent: name, title: name });
 }
 
-function send(added) {
-  queue.push(...added);
+function send(cards) {
+  for (const card of cards) card.classList.remove("unsent");
+  queue.push(...cards.map((card) => photos.get(card)));
   find("#answers").ariaBusy = "true";
   proceed();
 }
 
 function proceed() {
-  while (busy < AT_ONCE && queue.length > 0) {
-    busy += 1;
-    answer(queue.shift()).finally(() => {
-      busy -= 1;
-      proceed();
-    });
-  }
+  for (; busy < AT_ONCE && queue.length; busy += 1) answer(queue.shift()).finally(() => proceed((busy -= 1)));
   tally();
   if (busy === 0) end();
 }
 
 function end() {
   find("#answers").ariaBusy = "false";
-  if (list) announce(list.querySelector(".summary p").textContent);
-  const next = find("article h2") ?? find(".retry:not([hidden])") ?? find(".summary p") ?? find("#fileImage");
+  const next = find("#answers :is(.summary p, h2, .retry:not([hidden]))") ?? find("#fileImage");
+  if (list) announce(next.textContent);
   if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
 }
 
@@ -190,129 +157,93 @@ function focus(element) {
 }
 
 async function answer(photo) {
-  const { card, file } = photo;
-  const { preview, body } = await prepared(file, card.matches("tr") ? TILE_SIDE : SHOWN_SIDE);
+  const { card, file, isRow, state } = photo;
+  const { preview, body } = await prepared(file, isRow ? 280 : 640);
   if (!photos.has(card)) return; // left out meanwhile
-  if (preview && isNear(card)) card.querySelector(".shot, .picture").replaceChildren(preview);
+  // The previews of a thousand photos would fill the memory.
+  const isNear = Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight;
+  if (preview && isNear) find(".shot, .photo", card).replaceChildren(preview);
   let reply = await posted(photo, body);
   const wait = Number(reply.getResponseHeader("Retry-After"));
   if (reply.status === 503 && wait > 0 && wait <= LONGEST_WAIT_S) {
-    photo.state.textContent = `The site is busy; trying again in ${wait} s.`;
+    state.textContent = `The site is busy; trying again in ${wait} s.`;
     await seconds(wait);
     reply = await posted(photo, body);
   }
-  const answers = reply.response?.querySelectorAll(card.matches("tr") ? ".many tbody tr" : "article.result") ?? [];
-  if (answers.length === 0 || LATER.includes(reply.status)) return refuse(photo, reply);
-  await show(photo, [...answers].map((answer) => document.importNode(answer, true)), reply.response.title);
-}
-
-/* The previews of a thousand photos would fill the memory. */
-function isNear(card) {
-  const { top } = card.getBoundingClientRect();
-  return card.isConnected && Math.abs(top) < 2 * innerHeight;
+  const found = reply.response ? all(isRow ? ".many tbody tr" : "article.result", reply.response) : [];
+  if (!found.length || LATER.includes(reply.status)) refuse(photo, reply);
+  else await replace(photo, found, reply.response.title);
 }
 
 /* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
-function posted(photo, body) {
+function posted({ card, file, isRow, state, sent, retry }, body) {
   const request = new XMLHttpRequest();
   const data = new FormData();
-  data.append("fileImage", body, photo.file.name);
+  data.append("fileImage", body, file.name);
   request.responseType = "document";
-  request.upload.onprogress = ({ loaded, total }) => (photo.progress.value = loaded / total);
-  request.upload.onload = () => (photo.state.textContent = "Being looked at …");
-  begin(photo);
+  request.upload.onprogress = ({ loaded, total }) => (sent.value = loaded / total);
+  request.upload.onload = () => (state.textContent = "Being looked at …");
+  find("[role=alert]", card)?.remove();
+  card.ariaBusy = "true";
+  state.textContent = "Being sent …";
+  sent.value = 0;
+  state.hidden = sent.hidden = false;
+  retry.blur();
+  retry.hidden = true;
   return new Promise((resolve) => {
     request.onloadend = () => resolve(request);
-    request.open("POST", home + (photo.card.matches("tr") ? "?view=many" : ""));
+    request.open("POST", home + (isRow ? "?view=many" : ""));
     request.setRequestHeader("Accept", "text/html");
     request.send(data);
   });
 }
 
-function begin({ card, state, progress }) {
-  card.querySelector("[role=alert]")?.remove();
-  card.ariaBusy = "true";
-  card.classList.remove("unsent");
-  state.textContent = "Being sent …";
-  progress.value = 0;
-  state.hidden = progress.hidden = false;
-  const retry = card.querySelector(".retry");
-  retry.blur();
-  retry.hidden = true;
-}
-
 /* Showing */
 
-async function show({ file, card }, answers, title) {
+async function replace({ file, card, isRow }, answers, title) {
+  const [first] = answers.map((answer) => document.adoptNode(answer));
+  const [image, preview, link] = [find("img", first), find("canvas", card), find(".copy", first)];
   photos.delete(card);
-  for (const answer of answers) giveOwnIds(answer);
-  if (answers.length === 1) rename(answers[0], file.name);
-  if (card.matches("tr")) keepPreview(card, answers[0]);
-  else await Promise.race([answers[0].querySelector("img").decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
-  card.replaceWith(...answers);
-  const told = answers[0].querySelector("h2, .what :is(a, summary) > span, .rough");
-  if (told.matches("h2")) announce(told.textContent);
-  else if (list.querySelectorAll("tbody tr").length <= ANNOUNCED) announce(`${file.name}: ${told.textContent}`);
-  if (!card.matches("tr")) goTo(answers[0].querySelector(".looked, .copy"), title);
-}
-
-function keepPreview(card, row) {
-  const [canvas, image] = [card.querySelector("canvas"), row.querySelector("img")];
-  if (!canvas || !image) return;
-  image.before(canvas);
-  image.onload = () => canvas.remove();
-}
-
-/* Answers that are not kept use the same ids. */
-function giveOwnIds(answer) {
-  if (answer.querySelector(".copy, .open")) return; // its ids hold that of the result
-  count += 1;
-  for (const name of ["id", "for", "list", "aria-labelledby", "aria-describedby"]) {
-    for (const element of [answer, ...answer.querySelectorAll(`[${name}]`)]) {
-      const ids = element.getAttribute(name);
-      if (ids) element.setAttribute(name, ids.replace(/\S+/g, `answer-${count}-$&`));
-    }
+  if (answers.length === 1) rename(first, file.name);
+  if (!isRow) await Promise.race([image.decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
+  else if (preview && image) {
+    image.before(preview);
+    image.onload = () => preview.remove();
   }
+  card.replaceWith(...answers);
+  if (!isRow) announce(find("h2", first).textContent);
+  else if (all("tr", list).length <= ANNOUNCED) announce(`${file.name}: ${find(".told", first).textContent}`);
+  if (!link) return;
+  history.pushState(null, "", link.dataset.url);
+  address = location.pathname;
+  document.title = title;
 }
 
-function refuse(photo, { status, response }) {
-  const { card, state, progress } = photo;
-  const problem = response?.querySelector("[role=alert]");
-  const retry = card.querySelector(".retry");
+function refuse({ card, isRow, state, sent, retry }, { status, response }) {
+  const problem = response && find("[role=alert]", response);
+  const alert = problem ?? copyOf("unreached");
   card.ariaBusy = "false";
-  state.hidden = progress.hidden = true;
-  retry.hidden = Boolean(problem) && !LATER.includes(status);
-  if (retry.hidden) photos.delete(card);
-  const alert = problem ? document.importNode(problem, true) : copyOf("unreached").firstElementChild;
-  if (card.matches("tr")) unsent(photo, alert.textContent);
-  else retry.before(alert);
+  if (isRow) return unsent(card, alert.textContent);
+  state.hidden = sent.hidden = true;
+  retry.hidden = problem && !LATER.includes(status);
+  retry.before(alert);
 }
 
-function unsent({ card, state }, why) {
-  card.ariaBusy = "false";
+function unsent(card, why) {
+  const { state, retry } = photos.get(card);
   card.classList.add("unsent");
-  Object.assign(state, { textContent: "Not sent", hidden: false });
-  card.querySelector(".rough").textContent = why;
-  card.querySelector(".retry").hidden = false;
+  state.textContent = "Not sent";
+  find(".rough", card).textContent = why;
+  retry.hidden = false;
 }
 
 function stop() {
-  for (const photo of queue.splice(0)) unsent(photo, "");
+  for (const { card } of queue.splice(0)) unsent(card, "");
   tally();
 }
 
-function retry(cards) {
-  const again = [...cards].map((card) => photos.get(card)).filter(Boolean);
-  for (const { card, state } of again) {
-    card.classList.remove("unsent");
-    state.textContent = "Waiting";
-  }
-  send(again);
-}
-
 function leave(card) {
-  const index = queue.findIndex((photo) => photo.card === card);
-  if (index >= 0) queue.splice(index, 1);
+  queue.push(...queue.splice(0).filter((photo) => photo.card !== card));
   photos.delete(card);
   card.remove();
   tally();
@@ -320,183 +251,166 @@ function leave(card) {
 
 function tally() {
   if (!list) return;
-  const [total, waiting, unsure, failed, unsent] = ["tbody tr", ".waits", ".pill", ".failed", ".unsent"].map(
-    (selector) => list.querySelectorAll(selector).length,
+  const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(
+    (selector) => all(`tbody ${selector}`, list).length,
   );
-  const left = waiting - unsent;
-  const also = [
-    left ? "" : `${total - waiting - unsure - failed} named`,
-    unsure && !left ? `${unsure} not sure` : "",
-    failed ? `${failed} could not be read` : "",
-    unsent ? `${unsent} not sent` : "",
-  ].filter(Boolean);
-  const lead = document.createElement("strong");
-  lead.textContent = left ? `${total - left} of ${total} photos` : `${total} photo${total === 1 ? "" : "s"}:`;
-  list.querySelector(".summary p").replaceChildren(lead, left ? " answered" : "", also.length && left ? ", " : " ", also.join(", "));
-  list.querySelector(".stop").hidden = left === 0;
-  list.querySelector(".again").hidden = unsent === 0;
-  Object.assign(list.querySelector(".big"), { hidden: left === 0, max: total, value: total - left });
+  const left = waits - unsent;
+  const named = total - waits - unsure - failed;
+  const parts = { "to go": left, named, "not sure": unsure, "could not be read": failed, "not sent": unsent };
+  const words = Object.entries(parts).flatMap(([word, number]) => (number ? `${number} ${word}` : []));
+  find(".summary p", list).textContent = `${total} photo${total === 1 ? "" : "s"}: ${words.join(", ")}`;
+  find(".stop", list).hidden = !left;
+  find(".csv", list).hidden = left;
+  find(".again", list).hidden = !unsent;
+  Object.assign(find(".big", list), { hidden: !left, max: total, value: total - left });
 }
 
 function announce(text) {
-  live.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
+  find("#live").append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
 }
 
-function goTo(link, title) {
-  if (!link) return;
-  history.pushState(null, "", link.dataset.url ?? link.pathname);
-  address = location.pathname;
-  document.title = title;
+/* What a visitor does with answers */
+
+/* The file of all: a line of each, below the head. */
+function download(link) {
+  const lines = all("[data-csv]", list).map(({ dataset }) => `${dataset.csv}\r\n`);
+  link.href = URL.createObjectURL(new Blob(["\ufeff", ...lines], { type: "text/csv" }));
 }
 
-/* One of many: its whole answer, and back */
-
-let scrolled = 0;
-
-async function open(link, isNew = true) {
-  const article = (await asked(link.href))?.querySelector("article.result");
-  if (!article) return location.assign(link.href);
-  scrolled = isNew ? scrollY : scrolled;
-  rename(article, link.closest("tr").querySelector(".filename").textContent);
-  find("#answers").replaceChildren(copyOf("back"), document.importNode(article, true));
-  if (isNew) history.pushState(null, "", link.href);
-  address = location.pathname;
-  find("#answers").scrollIntoView();
-  const none = link.hash && find("details.none");
-  if (none) none.open = true;
-  focus(none ? none.querySelector("input") : find("article h2"));
+function sort(button) {
+  const head = button.closest("th");
+  const order = head.ariaSort === "ascending" ? -1 : 1;
+  for (const other of head.parentElement.cells) other.ariaSort = null;
+  head.ariaSort = order > 0 ? "ascending" : "descending";
+  const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].innerText.trim(), row]);
+  rows.sort(([one], [other]) => order * one.localeCompare(other, undefined, { numeric: true }));
+  find("tbody", list).append(...rows.map(([, row]) => row));
 }
-
-/* Not reload(), which would submit the form again. */
-function travel() {
-  if (location.pathname === address) return;
-  const link = list?.querySelector(`a.open[href="${location.pathname}"]`);
-  if (link) return open(link, false);
-  if (!list || location.pathname !== home) return location.replace(location.pathname);
-  address = home;
-  find("#answers").replaceChildren(list);
-  scrollTo(0, scrolled);
-}
-
-/* What is said of an answer */
 
 async function asked(url, body) {
-  try {
-    const response = await fetch(url, { method: body ? "POST" : "GET", body, headers: { Accept: "text/html" } });
-    return new DOMParser().parseFromString(await response.text(), "text/html");
-  } catch {
-    return null;
-  }
+  const options = { method: body ? "POST" : "GET", body, headers: { Accept: "text/html" } };
+  const text = await fetch(url, options).then((response) => response.text(), () => "");
+  return new DOMParser().parseFromString(text, "text/html");
+}
+
+async function open(link) {
+  const article = find("article.result", await asked(link.href));
+  if (!article) return location.assign(link.href);
+  const dialog = copyOf("opened");
+  dialog.append(article);
+  document.body.append(dialog);
+  rename(dialog, find(".filename", link.closest("tr")).textContent);
+  dialog.onclose = () => dialog.remove();
+  dialog.showModal();
+  if (!link.hash) return;
+  find(".none", dialog).open = true;
+  find("[name=label].form-control", dialog).focus();
 }
 
 async function give(event) {
   const form = event.target;
   if (!form.matches(".feedback")) return;
   event.preventDefault();
-  const row = form.closest("tr");
-  const reply = await asked(form.action + (row ? "?view=many" : ""), new FormData(form, event.submitter));
-  const part = row ? ".many .acts" : ".answer";
-  const fresh = reply?.querySelector(part);
-  if (!fresh || reply.querySelector(".start, .failed")) return complain(form, reply?.querySelector("[role=alert]"));
-  const place = row?.querySelector(".acts") ?? form.closest(".answer");
-  const now = document.importNode(fresh, true);
-  const heat = place.parentElement.querySelector(".heat")?.getAttribute("src");
-  for (const link of now.querySelectorAll(".why")) if (link.dataset.heat === heat) link.ariaCurrent = "true";
-  place.replaceWith(now);
-  focus(now.querySelector(row ? "button" : ".said, .says"));
-}
-
-function complain(form, problem) {
-  const note = copyOf("unreached").firstElementChild;
-  note.lastElementChild.textContent = problem?.textContent ?? "This could not be sent; please check the connection and try again.";
-  form.querySelector("[role=alert]")?.remove();
-  form.append(note);
+  const part = form.closest("tr") ? ".acts" : ".answer";
+  const reply = await asked(form.action + (form.closest("tr") ? "?view=many" : ""), new FormData(form, event.submitter));
+  const [fresh, alert] = [find(part, reply), find("[role=alert]", reply)];
+  find("[role=alert]", form)?.remove();
+  if (!fresh || alert) return form.append(alert ?? copyOf("unreached"));
+  const answer = form.closest("article, tr");
+  form.closest(part).replaceWith(fresh);
+  markHeat(answer, find(".heat", answer)?.getAttribute("src"));
+  focus(find(".said, .says, button", fresh));
 }
 
 function toggleHeat(link) {
   const article = link.closest("article");
-  const heat = article.querySelector(".heat");
-  const links = [...article.querySelectorAll("[data-heat]")];
-  const ends = heat && (link.ariaCurrent || link.matches(".looked"));
-  for (const other of links) {
-    const shown = !ends && (other.matches(".looked") || other.dataset.heat === link.dataset.heat);
-    other.ariaCurrent = shown ? "true" : null;
+  const src = link.ariaCurrent ? null : link.dataset.heat;
+  find(".heat", article)?.remove();
+  const image = { className: "heat", alt: "Heat map: where the model saw this", src };
+  if (src) find(".photo", article).append(Object.assign(new Image(), image));
+  markHeat(article, src);
+}
+
+function markHeat(article, src) {
+  for (const link of all("[data-heat]", article)) {
+    link.ariaCurrent = src && (link.matches(".looked") || link.dataset.heat === src) ? "true" : null;
   }
-  heat?.remove();
-  if (ends) return;
-  const image = { className: "heat", alt: "Heat map: where the model saw this", src: link.dataset.heat };
-  article.querySelector(".picture").append(Object.assign(new Image(), image));
 }
 
-function copyLink(button) {
-  const text = new URL(button.dataset.url, location).href;
-  navigator.clipboard.writeText(text).then(() => (button.lastElementChild.textContent = "Copied"));
+function copyLink({ dataset, lastElementChild }) {
+  const url = new URL(dataset.url, location).href;
+  navigator.clipboard.writeText(url).then(() => (lastElementChild.textContent = "Copied"));
 }
 
-function sort(button) {
-  const head = button.closest("th");
-  const order = head.ariaSort === "ascending" ? "descending" : "ascending";
-  for (const other of head.parentElement.children) other.ariaSort = null;
-  head.ariaSort = order;
-  const key = (row) => row.querySelector(`.${button.dataset.key}`);
-  const value = button.dataset.key === "score" ? (row) => key(row).querySelector("progress")?.value ?? -1 : (row) => key(row).innerText.trim();
-  const body = head.closest("table").tBodies[0];
-  const rows = [...body.rows].map((row) => [value(row), row]);
-  rows.sort(([one], [other]) => (typeof one === "number" ? one - other : one.localeCompare(other)));
-  if (order === "descending") rows.reverse();
-  body.append(...rows.map(([, row]) => row));
+/* A part of a photo, or a frame of the camera, is sent like any other photo. */
+const sendJpeg = (blob, name) => start([new File([blob], name, { type: blob.type })]);
+
+async function lookCloser(button) {
+  const { frameOn } = await import("./closer.js");
+  const name = find(".filename", button.closest("article")).textContent || "photo.jpg";
+  frameOn(button.closest(".photo"), copyOf("closer"), (part) => {
+    button.closest("dialog")?.close();
+    sendJpeg(part, name);
+  });
+}
+
+async function watchLive() {
+  const { watch } = await import("./live.js");
+  const card = copyOf("watching");
+  list = null;
+  show(card);
+  watch(card, home, shorter(), (frame) => sendJpeg(frame, "camera.jpg"));
 }
 
 /* The theme: the system's, or the other one, which a cookie remembers */
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const button = document.querySelector(".theme");
-const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
-
-function switchTheme() {
-  const next = isDark() ? "light" : "dark";
-  const own = (next === "dark") !== dark.matches;
-  if (own) root.dataset.theme = next;
-  else delete root.dataset.theme;
-  document.cookie = `theme=${next}; path=${home}; max-age=${own ? 31_536_000 : 0}; samesite=lax`;
-  showTheme();
-}
 
 function showTheme() {
-  button.ariaPressed = isDark();
+  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
+  return (find(".theme").ariaPressed = isDark);
+}
+
+function switchTheme() {
+  const isDark = !showTheme();
+  const isOwn = isDark !== dark.matches;
+  if (isOwn) root.dataset.theme = isDark ? "dark" : "light";
+  else delete root.dataset.theme;
+  document.cookie = `theme=${root.dataset.theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
+  showTheme();
 }
 
 /* Events */
 
 const clicks = {
-  "[data-heat]": (link, event) => (event.preventDefault(), toggleHeat(link)),
+  "[data-heat]": toggleHeat,
   ".copy": copyLink,
   ".theme": switchTheme,
   ".sort": sort,
   ".stop": stop,
-  ".again": () => retry(list.querySelectorAll(".unsent")),
-  ".retry": (element) => retry([element.closest("tr, article")]),
-  ".leave": (element) => leave(element.closest("tr")),
-  ".back": (link, event) => (event.preventDefault(), history.back()),
-  ".many a.open": (link, event) => list && (event.preventDefault(), open(link)),
+  ".again": () => send(all(".unsent", list)),
+  ".retry": (button) => send([button.closest("tr, article")]),
+  ".leave": (button) => leave(button.closest("tr")),
+  ".closer": lookCloser,
+  ".live": watchLive,
+  ".many .open": open,
 };
 
 function click(event) {
-  if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  for (const [selector, act] of Object.entries(clicks)) {
-    const element = event.target.closest(selector);
-    if (element) return act(element, event);
-  }
+  const { target, ctrlKey, metaKey, shiftKey } = event;
+  if (target.closest(".csv")) download(target.closest(".csv"));
+  const selector = Object.keys(clicks).find((selector) => target.closest(selector));
+  if (!selector || ctrlKey || metaKey || shiftKey) return;
+  event.preventDefault();
+  clicks[selector](target.closest(selector));
 }
 
-addEventListener("dragover", drag);
-addEventListener("drop", drag);
+const events = { dragover: drag, drop: drag, paste, change: choose, click, submit: give };
+for (const name in events) addEventListener(name, events[name]);
 addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || document.body.classList.remove("dropping"));
-addEventListener("paste", paste);
-addEventListener("change", chosen);
-addEventListener("click", click);
-addEventListener("submit", give);
-addEventListener("popstate", travel);
-addEventListener("toggle", ({ target }) => target.querySelector?.(".origin")?.replaceChildren(origin), true);
+// Not reload(), which would submit the form again.
+addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
+addEventListener("toggle", ({ target }) => find(".origin", target)?.replaceChildren(origin), true);
 dark.addEventListener("change", showTheme);
+root.classList.toggle("has-camera", navigator.mediaDevices);
 showTheme();

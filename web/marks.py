@@ -1,4 +1,4 @@
-"""Marks on views: who may see them, and which requests count towards the rate. `web.ops.access` reads them."""
+"""Marks on views: who may see them, from where, and which count towards the rate. `web.ops.access` reads them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -25,4 +25,5 @@ class Mark:
 
 public = Mark()  # needs no token
 operators_only = Mark()  # needs the token or an address in CLASSIFIER_METRICS_FROM
+changes = Mark()  # changes what is kept for the visitor: refused if the page of another site asks for it
 costly = Mark()  # counts towards CLASSIFIER_RATE even if the method is GET

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from flask import Blueprint, Request, Response, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, SecurityError
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound, SecurityError
 
 from classifier import errors
 
@@ -48,10 +48,15 @@ API_SENTENCES = PAGE_SENTENCES | {
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "This is more than one request may hold; please send fewer or smaller photos.",
 }
+FROM_ELSEWHERE = "The page of another site sent this request; please use the form on this site's own page."
 UNKNOWN_HOST = "This site does not serve that host name; its administrator can add it to CLASSIFIER_TRUSTED_HOSTS."
 OTHER_REFUSAL = "This request cannot be answered; please check it and try again."
 SERVER_ERROR = "Something went wrong on our side. The error has been logged; please try again."
 RETRY_AFTER_S = 2
+
+
+class SentFromElsewhere(Forbidden):
+    """A change that the page of another site asks for."""
 
 
 class Problem(NamedTuple):
@@ -80,6 +85,8 @@ def problem(error: Exception, sentences: Mapping[HTTPStatus, str] = PAGE_SENTENC
         return Problem(STATUS[type(error)], str(error))
     if isinstance(error, SecurityError):
         return Problem(HTTPStatus.BAD_REQUEST, UNKNOWN_HOST)
+    if isinstance(error, SentFromElsewhere):
+        return Problem(HTTPStatus.FORBIDDEN, FROM_ELSEWHERE)
     status = HTTPStatus(error.code or 500) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("Unexpected error", exc_info=error)
@@ -88,6 +95,7 @@ def problem(error: Exception, sentences: Mapping[HTTPStatus, str] = PAGE_SENTENC
 
 
 PAGE = "text/html"
+CSV = "text/csv"
 JSON = ["application/json", "application/json; charset=utf-8", "application/problem+json"]
 
 
@@ -98,6 +106,11 @@ def prefers_json(request: Request) -> bool:
     """
     offered = [*JSON, PAGE] if request.is_json and request.routing_exception else [PAGE, *JSON]
     return request.accept_mimetypes.best_match(offered, offered[0]) != PAGE
+
+
+def prefers_csv(request: Request) -> bool:
+    """Return whether the client prefers CSV to a page and to JSON."""
+    return request.accept_mimetypes.best_match([PAGE, *JSON, CSV], PAGE) == CSV
 
 
 def problem_json(document: dict[str, object]) -> Response:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 WATCH_S = 5  # between two checks of how many replicas run
 SILENT_S = 30  # without a reply from the cluster, after which this process counts as cut off
 TRIES = 5  # after that, the photo may be what kills replicas
+REPLICA_SHARE = 0.95  # of the time left: a replica starts counting later, and must not run what is given up here
 PAUSE_S = 0.1  # before the second try; each next pause is twice as long
 
 
@@ -60,13 +61,13 @@ class Replicas(Protocol):
 
 
 class ReplicaCall:
-    """A call to one replica, repeated on another if that one dies. `ask` is given the seconds that are left."""
+    """A call to one replica, repeated on another if that one dies. `ask` is given the seconds that the replica has."""
 
     def __init__(self, ask: Callable[[float], Reply], deadline: float, clock: Callable[[], float]) -> None:
         self._ask = ask
         self._deadline = deadline
         self._clock = clock
-        self._reply = ask(self._left())
+        self._reply = self._sent()
 
     def result(self) -> Any:
         """Return the reply. Raises TimeoutError, ReplicaLost after some tries, Full, or the replica's own error."""
@@ -81,8 +82,11 @@ class ReplicaCall:
                 if tries == TRIES:
                     raise
             time.sleep(min(PAUSE_S * 2 ** (tries - 1), self._left()))
-            self._reply = self._ask(self._left())
+            self._reply = self._sent()
         raise TimeoutError
+
+    def _sent(self) -> Reply:
+        return self._ask(REPLICA_SHARE * self._left())
 
     def _left(self) -> float:
         return max(0.0, self._deadline - self._clock())

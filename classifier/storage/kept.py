@@ -10,7 +10,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 ID = re.compile(r"[0-9a-f]{32}")
 OURS = re.compile(r"[0-9a-f]{32}\.(jpg|json|jpg\.part|json\.part)")
 SWEEP_EVERY_S = 60
+KEY, KEY_BYTES = "cookies.key", 32  # the name of the secret in the store, and its length
+READERS = 8  # answers read at the same time: a store elsewhere takes some milliseconds for each
 PROBE = 2**16  # bytes that must fit for a store to count as having room
 FULL_TO = 0.9  # of the bound: what a sweep of a full store leaves, so that not every upload has to sweep
 
@@ -50,6 +53,7 @@ class KeptResults:
         self._sweeping = threading.Lock()
         self._due = threading.Event()  # set when the sweeping thread has something to do
         self._closed = False
+        self._key = b""
         self._sweeper: threading.Thread | None = None
 
     @property
@@ -108,6 +112,18 @@ class KeptResults:
             self._check(id)
             return dict(json.loads(self._store.read(f"{id}.json")))
 
+    def answers(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the answers kept under `ids`, in that order; those that are gone or cannot be read are left out."""
+        with ThreadPoolExecutor(READERS) as pool:
+            found = zip(ids, pool.map(self._answer_or_none, ids), strict=True)
+            return {id: answer for id, answer in found if answer}
+
+    def key(self) -> bytes:
+        """Return a secret that lies in the store, made at the first call by any who share it. Raises OSError."""
+        if not self._key:
+            self._key = self._stored_key()
+        return self._key
+
     def picture(self, id: str) -> bytes:
         """Return the JPEG kept under `id`. Raises ResultNotFound or Unavailable."""
         with result_errors():
@@ -155,6 +171,23 @@ class KeptResults:
     def close(self) -> None:
         self._closed = True
         self._due.set()
+
+    def _answer_or_none(self, id: str) -> dict[str, Any] | None:
+        try:
+            return self.answer(id)
+        except (ResultNotFound, Unavailable):
+            return None
+
+    def _stored_key(self) -> bytes:
+        try:
+            key = self._store.read(KEY)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # another process was faster
+                self._store.create(KEY, secrets.token_bytes(KEY_BYTES))
+            key = self._store.read(KEY)
+        if len(key) != KEY_BYTES:
+            raise OSError(f"{KEY} in {self._store} must have {KEY_BYTES} bytes, not {len(key)}; please delete it.")
+        return key
 
     def _make_room(self) -> None:
         if self._store.is_remote and self._sweeper:

@@ -73,6 +73,10 @@ class FileSystem:
     def read(self, name: str) -> bytes:
         return bytes(self._call("cat_file", self._path(name)))
 
+    def create(self, name: str, data: bytes) -> None:
+        self._call("makedirs", self._root, exist_ok=True)
+        self._call("pipe_file", self._path(name), data, mode="create")
+
     def entry(self, name: str) -> Entry:
         info = self._call("info", self._path(name))
         if info["type"] != "file":
@@ -116,7 +120,7 @@ class FileSystem:
         try:
             yield
             self._down_until = 0.0
-        except (FileNotFoundError, PermissionError):  # an answer of the store
+        except (FileExistsError, FileNotFoundError, PermissionError):  # an answer of the store
             self._down_until = 0.0
             raise
         except Exception as exc:  # file systems raise errors of their own, of many families

@@ -4,6 +4,8 @@ A store writes each name whole or not at all, and knows when. Any number of thre
 at the same time.
 """
 
+import os
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -33,6 +35,9 @@ class Store(Protocol):
 
     def read(self, name: str) -> bytes:
         """Return the content of `name`. Raises FileNotFoundError."""
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write `data` under a new `name`, for the eyes of this user alone. Raises FileExistsError."""
 
     def entry(self, name: str) -> Entry:
         """Return the entry of `name`. Raises FileNotFoundError."""
@@ -69,6 +74,14 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
+
+    def create(self, name: str, data: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=f".{name}.") as file:  # its mode is 0600
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(file.name, self._folder / name)  # unlike a rename, it replaces nothing
 
     def entry(self, name: str) -> Entry:
         stat = (self._folder / name).stat()

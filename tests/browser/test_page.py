@@ -285,9 +285,7 @@ def test_without_a_network_one_sentence_says_so_and_retry_works(page):
     page.context.set_offline(True)
     send(page, *colours("red"))
     wait_for_all(page)
-    expect(page.locator(REFUSED)).to_have_text(
-        "The photo could not be sent; please check the connection and try again."
-    )
+    expect(page.locator(REFUSED)).to_have_text("This could not be sent; please check the connection and try again.")
     assert page.evaluate("document.activeElement.textContent") == "Retry"
     page.keyboard.press("Enter")
     page.wait_for_selector("article[aria-busy=false]")
@@ -302,7 +300,7 @@ def test_without_a_network_one_sentence_says_so_and_retry_works(page):
 def test_a_phone_takes_photos_with_and_without_javascript(open_page, engine):
     for script in (True, False):
         page = open_page(has_touch=True, java_script_enabled=script)
-        expect(page.locator(".take")).to_be_visible()
+        expect(page.locator("label.take")).to_be_visible()
         page.set_input_files("#camera", [file("taken.png", picture("lime"))])
         if not script:
             page.click("button:text('What is it?')")

@@ -36,7 +36,7 @@ ANSWERED_SOON_S = 0.3
 CLIENTS = 8
 SLOW = 100  # connections that send a byte now and then, and as many that send nothing
 HEALTHY_EVERY = 50
-OURS = re.compile(r"uploads/[0-9a-f]{32}\.(jpg|json)|temporary/classifier-metrics-[^/]*/[^/]*\.db")
+OURS = re.compile(r"uploads/([0-9a-f]{32}\.(jpg|json)|cookies\.key)|temporary/classifier-metrics-[^/]*/[^/]*\.db")
 
 
 class Outcome(NamedTuple):
@@ -146,7 +146,7 @@ def assault(target: Target, all_attacks: Sequence[Attack], slow: int = SLOW) -> 
 
 
 def strangers(folder: Path) -> list[str]:
-    """Return the files under `folder` that are neither kept results nor the counters behind /metrics."""
+    """Return the files under `folder` that are neither results, the cookies' key, nor the counters behind /metrics."""
     files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     return [name for name in files if not OURS.fullmatch(name)]
 

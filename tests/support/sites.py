@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask.testing import FlaskClient
 from support.models import ToyModel
 from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wsgi import ClosingIterator
 
 from app import create_app
 from classifier.errors import Unavailable
@@ -20,7 +21,7 @@ from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def post(client: FlaskClient, *files: bytes | tuple[bytes, str], json: bool = False):
@@ -35,10 +36,23 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
+def closed(app: WSGIApplication) -> WSGIApplication:
+    """Return the app with each response read and closed at once.
+
+    Werkzeug's server leaves the file of a response open if the browser has gone by then.
+    """
+
+    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        with closing(ClosingIterator(app(environ, start_response))) as response:
+            return list(response)
+
+    return respond
+
+
 @contextmanager
 def listening(app: WSGIApplication) -> Iterator[int]:
     """Serve an app by threads at 127.0.0.1; gives the port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, closed(app), threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server.port

@@ -15,7 +15,8 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from classifier.errors import StartupError
-from web.marks import costly, operators_only, public
+from web.marks import changes, costly, operators_only, public
+from web.problems import SentFromElsewhere
 from web.settings import Settings
 
 LOCAL = "127.0.0.1"  # clients of a Unix socket have no address
@@ -31,11 +32,13 @@ class AccessControl:
         self._proxies = settings.proxies
 
     def check(self) -> None:
-        """Raise Unauthorized or Forbidden if the client may not see the requested view."""
+        """Raise Unauthorized or Forbidden if the client may not see the requested view, or not from another site."""
         if operators_only.is_on_requested_view():
             self._check_operator()
         elif self._token and not self._has_token() and not public.is_on_requested_view():
             raise Unauthorized(www_authenticate=LOGIN)
+        elif changes.is_on_requested_view() and is_sent_from_elsewhere():
+            raise SentFromElsewhere
 
     def _check_operator(self) -> None:
         if not (self._token and self._has_token()) and not self._is_near():
@@ -70,6 +73,17 @@ def add_access_control(app: Flask, settings: Settings) -> None:
     app.before_request(redirect_by_path)
     if settings.rate:
         limit_rate(app, settings)
+
+
+def is_sent_from_elsewhere() -> bool:
+    """Return whether a browser declares that the page of another origin sent the request.
+
+    Browsers add Sec-Fetch-Site where the connection is safe, and Origin to every POST; other clients add neither.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site:
+        return site not in ("same-origin", "none")
+    return origin is not None and urlsplit(origin).netloc != request.host
 
 
 def redirect_by_path() -> Response | None:

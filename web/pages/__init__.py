@@ -1,6 +1,8 @@
 """Pages for people, and for curl: the upload form, results and errors, in HTML or JSON."""
 
+import secrets
 from collections.abc import Callable
+from functools import partial
 
 from flask import Flask
 from flask_bootstrap import Bootstrap5
@@ -10,6 +12,7 @@ from classifier.photos.decode import READABLE
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import KeptResults
 from web.pages.outcome import Outcomes
+from web.pages.recent import Recent
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
 from web.pages.upload import UploadViews
@@ -22,16 +25,17 @@ def add_pages(
 ) -> None:
     """Add the pages' views and templates, and the handler of every error. `on_feedback` hears whether we were right."""
     outcomes = Outcomes(engine, uploads, settings.threshold)
-    rendering = Rendering(engine, settings, outcomes.threshold)
+    recent = Recent(uploads, outcomes, settings.keep_hours)
+    rendering = Rendering(engine, settings, outcomes.threshold, recent.outcomes)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
-    UploadViews(engine, settings, outcomes, rendering).add_to(app)
-    ResultViews(engine, uploads, feedback, outcomes, rendering, on_feedback).add_to(app)
+    UploadViews(engine, settings, outcomes, recent, rendering).add_to(app)
+    ResultViews(engine, uploads, feedback, outcomes, recent, rendering, on_feedback).add_to(app)
     app.register_error_handler(Exception, rendering.error)
     add_templates(app)
 
 
 def add_templates(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
-    app.jinja_env.globals["readable_formats"] = READABLE
+    app.jinja_env.globals.update(readable_formats=READABLE, unique=partial(secrets.token_hex, 4))
     app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
     Bootstrap5(app)

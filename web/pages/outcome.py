@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -84,10 +85,11 @@ class Outcomes:
     def load(self, id: str) -> tuple[Outcome, str]:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
-        predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-        optional = {name: kept.get(name) for name in ("sure", "feedback", "notice", "size")}
-        outcome = Outcome(predictions=predictions, **optional)
-        return with_addresses(outcome, id), kept["model"]
+        return outcome_of(id, kept), kept["model"]
+
+    def load_all(self, ids: Sequence[str]) -> list[Outcome]:
+        """Return the outcomes that are kept under `ids`, in that order; those that are gone are left out."""
+        return [outcome_of(id, kept) for id, kept in self._uploads.answers(ids).items()]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         about = {
@@ -97,6 +99,13 @@ class Outcomes:
             "size": outcome.size,
         }
         return self._uploads.keep(preview, about | ({"notice": outcome.notice} if outcome.notice else {}))
+
+
+def outcome_of(id: str, kept: dict[str, Any]) -> Outcome:
+    """Return the outcome of an answer that is kept under `id`."""
+    predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
+    optional = {name: kept.get(name) for name in ("sure", "feedback", "notice", "size")}
+    return with_addresses(Outcome(predictions=predictions, **optional), id)
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:

@@ -1,5 +1,6 @@
 """Outcomes and errors -> a page, or JSON for clients that prefer it."""
 
+import base64
 import threading
 from collections.abc import Callable, Sequence
 
@@ -9,7 +10,8 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
 from web.pages.outcome import Outcome
-from web.problems import prefers_json, problem, problem_json, set_status
+from web.pages.spreadsheet import csv_lines
+from web.problems import CSV, prefers_csv, prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
@@ -20,10 +22,17 @@ ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the
 class Rendering:
     """Renders pages with the parts that they share: the form, the model, the examples."""
 
-    def __init__(self, engine: Engine, settings: Settings, threshold: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        threshold: Callable[[], float],
+        recent: Callable[[], Sequence[Outcome]],
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._threshold = threshold
+        self._recent = recent
         # One page at a time: the photos of a batch are answered together, and threads that render at once compete
         # for the interpreter, which cost 2% of the throughput with 32 clients (docs/performance.md).
         self._lock = threading.Lock()
@@ -31,7 +40,7 @@ class Rendering:
     def error(self, error: Exception) -> Response:
         """Return any error as a problem document, or as a page with its sentence and the form."""
         found = problem(error)
-        if prefers_json(request):
+        if prefers_json(request) or prefers_csv(request):
             response = problem_json(found.as_json())
         elif isinstance(error, ACCESS_ERRORS):
             response = make_response(render_template("refused.html", error=found))
@@ -40,13 +49,16 @@ class Rendering:
         set_status(response, found, error)
         return response
 
-    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None) -> Response:
+    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None, many: bool = False) -> Response:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
-        document = {"model": model or self._engine.model.name, "results": [outcome.as_json() for outcome in outcomes]}
-        if not prefers_json(request):
-            response = self.page(outcomes)
+        model = model or self._engine.model.name
+        document = {"model": model, "results": [outcome.as_json() for outcome in outcomes]}
+        if prefers_csv(request):
+            response = Response("".join(csv_lines(outcomes, model)), mimetype=CSV)
+        elif not prefers_json(request):
+            response = self.page(outcomes, answered_by=model, many=many)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -56,9 +68,17 @@ class Rendering:
         response.cache_control.no_store = True
         return response
 
-    def page(self, outcomes: Sequence[Outcome] = (), notice: str | None = None) -> Response:
+    def page(
+        self,
+        outcomes: Sequence[Outcome] = (),
+        notice: str | None = None,
+        answered_by: str | None = None,
+        many: bool = False,
+    ) -> Response:
+        """Return the page. It lists `many` outcomes, as it does more than one anyway, instead of showing one."""
         model = self._engine.model
-        many = len(outcomes) > 1 or request.args.get("view") == "many"
+        many = many or len(outcomes) > 1 or request.args.get("view") == "many"
+        lines = list(csv_lines(outcomes if many else (), answered_by or model.name))
         context = {
             "model": model,
             "many": many,
@@ -67,6 +87,9 @@ class Rendering:
             "settings": self._settings,
             "results": outcomes,
             "notice": notice,
+            "csv_lines": lines,
+            "csv": data_url(lines) if many else None,
+            "recent": () if many or any(outcome.error for outcome in outcomes) else self._recent(),
             "examples": examples_of(self._engine, self._settings).names(),
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
@@ -75,8 +98,18 @@ class Rendering:
         }
         with self._lock:
             response = make_response(render_template("index.html", **context))
-        response.vary.add("Cookie")  # the theme that the visitor chose
+        response.vary.add("Cookie")  # the recent photos, and the theme that the visitor chose
+        response.cache_control.private = response.cache_control.no_cache = True
         return response
+
+
+def data_url(lines: Sequence[str]) -> str:
+    """Return a CSV file as a link, which needs neither the script nor results that are kept.
+
+    The byte order mark makes spreadsheets read UTF-8.
+    """
+    text = "\ufeff" + "".join(lines)
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 
 def origin(settings: Settings) -> str:

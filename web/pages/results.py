@@ -1,24 +1,29 @@
-"""The views of a kept result: show it, explain it, delete it, give feedback."""
+"""The views of kept results: show one, explain it, delete it, give feedback; forget the recent ones."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 
-from flask import Flask, Response, jsonify, make_response, request
+from flask import Flask, Response, jsonify, make_response, redirect, request, url_for
 
 from classifier.contract import Engine
 from classifier.errors import Misunderstood
 from classifier.photos.overlay import overlay
 from classifier.storage.feedback import Feedback, Verdict
 from classifier.storage.kept import KeptResults
-from web.marks import costly
+from web.marks import changes, costly
 from web.pages.outcome import Outcomes
+from web.pages.recent import Recent
 from web.pages.rendering import Rendering
 from web.problems import prefers_json
 
 
 class ResultViews:
-    """The views below /results/<id>. `on_feedback` is called with whether the visitor found the result right."""
+    """The views below /results/<id> and /recent.
+
+    `on_feedback` is called with whether the visitor found the result right.
+    """
 
     def __init__(
         self,
@@ -26,6 +31,7 @@ class ResultViews:
         uploads: KeptResults,
         feedback: Feedback,
         outcomes: Outcomes,
+        recent: Recent,
         rendering: Rendering,
         on_feedback: Callable[[bool], None],
     ) -> None:
@@ -33,6 +39,7 @@ class ResultViews:
         self._uploads = uploads
         self._feedback = feedback
         self._outcomes = outcomes
+        self._recent = recent
         self._rendering = rendering
         self._on_feedback = on_feedback
 
@@ -44,6 +51,8 @@ class ResultViews:
         app.add_url_rule("/results/<id>/why", view_func=self.why)
         app.add_url_rule("/results/<id>/feedback", view_func=self.give_feedback, methods=["POST"])
         app.add_url_rule("/results/<id>/feedback/undo", view_func=self.undo_feedback, methods=["POST"])
+        app.add_url_rule("/recent", view_func=self.recent)
+        app.add_url_rule("/recent/forget", view_func=self.forget, methods=["POST"])
 
     def result(self, id: str) -> Response:
         outcome, model = self._outcomes.load(id)
@@ -67,15 +76,36 @@ class ResultViews:
         response.cache_control.private, response.cache_control.max_age = True, 3600
         return response
 
+    @changes
     def delete(self, id: str) -> Response:
         self._feedback.delete(id)
-        return Response(status=204)
+        response = Response(status=204)
+        self._recent.remove(response, id)
+        return response
 
+    @changes
     def delete_by_form(self, id: str) -> Response:
         """Delete a result by POST, because plain HTML forms cannot send DELETE."""
         self._feedback.delete(id)
-        return self._rendering.page(notice="The photo and its result were deleted.")
+        response = self._rendering.page(notice="The photo and its result were deleted.")
+        self._recent.remove(response, id)
+        return response
 
+    def recent(self) -> Response:
+        """List the visitor's recent results, as the answer to many photos does."""
+        outcomes = self._recent.outcomes()
+        if not outcomes:
+            return make_response(redirect(url_for("home"), HTTPStatus.SEE_OTHER))
+        return self._rendering.outcomes(outcomes, many=True)
+
+    @changes
+    def forget(self) -> Response:
+        """Empty the visitor's list of recent photos; the results stay until they expire."""
+        response = make_response(redirect(url_for("home"), HTTPStatus.SEE_OTHER))
+        self._recent.forget(response)
+        return response
+
+    @changes
     def give_feedback(self, id: str) -> Response:
         """Keep the form's feedback on a result. `keep` allows keeping the photo longer."""
         outcome, model = self._outcomes.load(id)
@@ -85,6 +115,7 @@ class ResultViews:
             self._on_feedback(verdict.right)
         return self._rendering.outcomes([replace(outcome, feedback=feedback)], model)
 
+    @changes
     def undo_feedback(self, id: str) -> Response:
         """Forget what was said of a result, and a photo that was kept for it."""
         self._feedback.take_back(id)

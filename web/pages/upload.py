@@ -9,6 +9,7 @@ from classifier.contract import Engine
 from classifier.errors import NoImage, TooLarge
 from web.pages.examples import Examples, examples_of
 from web.pages.outcome import Outcomes
+from web.pages.recent import Recent
 from web.pages.rendering import Rendering
 from web.pages.wording import printable
 from web.settings import Settings
@@ -39,10 +40,13 @@ def sent_photos(request: Request, max_files: int, examples: Examples) -> list[Se
 class UploadViews:
     """The views of the form. Each reads the request, calls the engine, and renders."""
 
-    def __init__(self, engine: Engine, settings: Settings, outcomes: Outcomes, rendering: Rendering) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, outcomes: Outcomes, recent: Recent, rendering: Rendering
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._outcomes = outcomes
+        self._recent = recent
         self._rendering = rendering
 
     def add_to(self, app: Flask) -> None:
@@ -57,9 +61,12 @@ class UploadViews:
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
             photos = sent_photos(request, self._settings.max_files, self._examples())
         answers = self._engine.classify([photo.data for photo in photos])
-        return self._rendering.outcomes(
-            [self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)]
-        )
+        outcomes = [
+            self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)
+        ]
+        response = self._rendering.outcomes(outcomes)
+        self._recent.add(response, outcomes)
+        return response
 
     def example(self, name: str) -> Response:
         return send_file(BytesIO(self._examples().read(name)), download_name=name, max_age=3600)

