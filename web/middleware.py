@@ -1,4 +1,4 @@
-"""The handling that every request and response shares: uploads in memory, refused uploads, compression, headers.
+"""The handling that every request and response shares: refused uploads, compression, headers.
 
 A server that responds and closes while a browser or proxy is still sending shows as "connection reset" or
 as a 502 from nginx. So the rest of a refused upload is read and dropped, within bounds, before the response goes out.
@@ -9,11 +9,10 @@ import socket
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from functools import lru_cache
-from io import BytesIO
 from threading import Timer
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
@@ -42,7 +41,7 @@ class DrainUploads:
     Under gunicorn, a sender that stalls for `max_s` while the app reads also loses its connection.
     """
 
-    def __init__(self, app: "WSGIApplication", max_bytes: int = 2**28, max_s: float = 10) -> None:
+    def __init__(self, app: "WSGIApplication", max_bytes: int = 2**29, max_s: float = 10) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_s = max_s
@@ -106,13 +105,6 @@ def gzipped(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-class InMemoryRequest(Request):
-    """A request whose files stay in memory, bounded by `MAX_UPLOAD_MB`: only `KeptResults` writes to disk."""
-
-    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
-        return BytesIO()
-
-
 SECURITY_HEADERS = {
     # data: is for Bootstrap's small icons and for pictures that are not kept.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -130,7 +122,6 @@ def with_common_headers(response: Response) -> Response:
 
 def add_middleware(app: Flask, max_upload_mb: int) -> None:
     """Bound and drain the bodies of all requests to `app`, and complete all its responses."""
-    app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = max_upload_mb * 2**20
     app.wsgi_app = DrainUploads(app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(with_common_headers)

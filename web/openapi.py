@@ -17,7 +17,7 @@ from web.api.hugging_face import ImageClassificationInput
 from web.api.open_inference import InferenceRequest
 from web.api.tensorflow_serving import PredictRequest
 from web.pages.examples import examples_of
-from web.pages.upload import FIELD
+from web.pages.sent import FIELD
 from web.problems import use_api_errors
 from web.settings import Settings
 

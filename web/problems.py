@@ -36,7 +36,8 @@ PAGE_SENTENCES = {
         "This address does not accept that kind of request; please start from the form below."
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
-        "This is more than one request may hold; please send fewer or smaller photos, as files in the field fileImage."
+        "This is more than one request may hold; please send fewer or smaller photos or zip files, as files in the "
+        "field fileImage."
     ),
 }
 # For programs, /openapi.json is the way out.

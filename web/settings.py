@@ -97,8 +97,22 @@ class Settings(Limits, ModelOptions, BaseSettings):
         "if unset, the site waits for them",
     )
     notice: str = Field(default="", description="line displayed at the top of every page")
-    max_upload_mb: int = Field(default=20, ge=1, le=1024, description="maximum size of a request, in MiB")
+    max_upload_mb: int = Field(
+        default=20, ge=1, le=1024, description="maximum size of a request without its zip files, in MiB"
+    )
     max_files: int = Field(default=16, ge=1, le=1000, description="maximum number of photos in a request")
+    max_zip_files: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="maximum number of photos in the zip files of a request; `0` refuses zip files",
+    )
+    max_zip_mb: int = Field(
+        default=256,
+        ge=1,
+        le=16_384,
+        description="maximum size of the zip files of a request, in MiB; their photos may have eight times as many",
+    )
     uploads: Place = Field(
         default=ROOT / UPLOADS,
         description="where results are kept: a folder, or a store that several machines share, `s3://bucket/prefix`",

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from classifier.dataset.duplicates import Group, grouped, without_duplicates
-from classifier.dataset.hashes import difference_hash, near_copies
+from classifier.dataset.hashes import SIZE, difference_hash, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, PARTS, SEED, TEST, VALIDATION, DataOptions
 from classifier.dataset.reading import Dataset
@@ -26,7 +26,6 @@ from classifier.photos import decode
 from classifier.photos.files import Rejected, in_threads, read
 from classifier.text import printable, quantity
 
-SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
 TINY = 10  # photos; a smaller class is reported
 IMBALANCE = 5  # times as many photos in the largest class as in the smallest; a larger ratio is reported
 EXAMPLES, MEMBERS = 10, 4  # listed of a finding, and of a group of copies

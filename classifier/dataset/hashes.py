@@ -6,9 +6,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from classifier.photos import decode
+
+SIZE = (64, 64)  # enough for the hash; a large JPEG is decoded at a reduced scale
 STEP = 2.0  # grey levels; a smaller difference between neighbours is noise, or a JPEG artefact on a plain background
 PLAIN = 24  # bits; pictures on a plain background have as many in common with each other
 ROWS = 16  # hashes compared with all others at once, so that the distances stay in the processor's cache
+
+
+def hash_of(data: bytes) -> bytes:
+    """Return the difference hash of a photo's file: `check` and training have to agree, whatever size a model expects.
+
+    Raises what `decode.read` raises.
+    """
+    return difference_hash(decode.read(data, SIZE))
 
 
 def difference_hash(image: Image.Image) -> bytes:

@@ -1,26 +1,25 @@
 """Which folders are the parts of a split and which are classes, in the ways in which downloaded sets nest them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
 
-from PIL import Image
-
 from classifier.dataset import part_names
+from classifier.dataset.folders import inner_names, is_photo, key, own_photos, subfolders, unwrapped
 from classifier.dataset.label_file import read_labels
 from classifier.dataset.options import AUTO, DEFAULTS, NONE, DataOptions
 from classifier.dataset.part_names import UNLABELLED
+from classifier.dataset.question import Parts, division_inside, listed, named_like_parts, question
 from classifier.errors import DataError
 from classifier.photos import files
 from classifier.photos.files import DEAD_LINK, Rejected
 from classifier.text import printable, quantity
 
-NAMED = 3  # folders named in a question
-
 Folders = dict[str, list[Path]]  # class name -> its folders; two if one name is written in two forms of Unicode
+Divided = Sequence[tuple[str | None, Folders]]  # the part, if any, and the class folders in it
 Roots = list[tuple[str | None, Path]]  # the part, if any, and the folder that holds its class folders
 
 
@@ -75,19 +74,26 @@ def labelled(folder: Path, table: Path) -> Layout:
 def in_folders(folder: Path, options: DataOptions) -> Layout:
     passed_over: list[Rejected] = []
     roots = roots_of(folder, options, passed_over)
-    found = [(part, class_folders(root, passed_over)) for part, root in roots]
+    passed_over += [rejected for level in levels(folder, roots) for rejected in beside_folders(level)]
+    found: Divided = [(part, class_folders(root)) for part, root in roots]
     if options.parts == AUTO:
-        found = [(part, without_wrapped_copies(classes, passed_over)) for part, classes in found]
-        for part, classes in found:
-            check_are_classes(folder, classes, part)
-        found = without_unlabelled(found, passed_over)
+        found = unambiguous(folder, found, passed_over)
     names = sorted({name for _, classes in found for name in classes})
     return Layout(names, photos_of(found, names, passed_over), list(dict.fromkeys(passed_over)))
 
 
-def photos_of(
-    found: Iterable[tuple[str | None, Folders]], names: Sequence[str], passed_over: list[Rejected]
-) -> list[Photo]:
+def unambiguous(folder: Path, found: Divided, passed_over: list[Rejected]) -> Divided:
+    """Return the class folders of each part without those that are none. Raises DataError if that is not certain."""
+    found = [(part, without_wrapped_copies(classes, passed_over)) for part, classes in found]
+    if len(found) == 1 and (inverted := by_parts_inside(found[0][1])):
+        return inverted
+    for part, classes in found:
+        if doubt := doubt_about_classes(paths := [path for some in classes.values() for path in some], part):
+            raise question(folder, doubt, paths)
+    return without_unlabelled(found, passed_over)
+
+
+def photos_of(found: Divided, names: Sequence[str], passed_over: list[Rejected]) -> list[Photo]:
     photos = []
     for part, classes in found:
         for label, name in enumerate(names):
@@ -127,46 +133,55 @@ def recognised_roots(
     folder: Path, siblings: dict[str, Path], parts: dict[str, str], passed_over: list[Rejected]
 ) -> Roots:
     """Return the parts that have class folders; the other siblings are passed over, or raise the question."""
-    roots = [(parts[name], unwrapped(siblings[name])) for name in parts if parts[name] != UNLABELLED]
-    roots = [(part, root) for part, root in roots if subfolders(root)]
-    others = [path for name, path in siblings.items() if name not in parts]
-    found = [part for part, _ in roots]
-    if len(set(found)) < len(found):
-        raise question(folder, "there are two folders for the same part", [siblings[name] for name in parts])
-    is_divided = ("train" in found and len(parts) > 1) or (not others and {"train", "test"} & set(found))
-    if not is_divided:
-        raise question(folder, named_like_parts(parts), list(siblings.values()))
-    for path in others:
-        if any(are_alike(inner_names(path), inner_names(root)) for _, root in roots):
-            raise question(folder, f"{printable(path.name)} holds the same folders as they do", list(siblings.values()))
-    with_classes = {part for part, _ in roots}
+    roots = {name: (part, unwrapped(siblings[name])) for name, part in parts.items() if part != UNLABELLED}
+    roots = {name: root for name, root in roots.items() if subfolders(root[1])}
+    if doubt := doubt_about_parts(siblings, parts, roots):
+        raise question(folder, doubt, list(siblings.values()))
     for name, path in siblings.items():
-        if parts.get(name) not in with_classes:
+        if name not in roots:
             reason = "no class folders, so no labels" if name in parts else "not a part of the split"
             passed_over.append(Rejected(path, reason))
-    return sorted(roots, key=lambda root: str(root[1]))
+    return sorted(roots.values(), key=lambda root: str(root[1]))
 
 
-def named_like_parts(names: Iterable[str]) -> str:
-    shown = list(map(printable, names))
-    verb = "is named like a part" if len(shown) == 1 else "are named like parts"
-    return f"{listed(shown)} {verb} of a split"
+def doubt_about_parts(
+    siblings: dict[str, Path], parts: dict[str, str], roots: dict[str, tuple[str, Path]]
+) -> str | None:
+    """Return why siblings, some of which are named like `parts`, may be classes; None if they divide the photos."""
+    found = [part for part, _ in roots.values()]
+    if len(set(found)) < len(found):
+        return "there are two folders for the same part"
+    others = [path for name, path in siblings.items() if name not in parts]
+    if not (("train" in found and len(parts) > 1) or (not others and {"train", "test"} & set(found))):
+        return named_like_parts(parts)
+    classes = [inner_names(root) for _, root in roots.values()]
+    alike = (path for path in others if any(are_alike(inner_names(path), names) for names in classes))
+    return next((f"{printable(path.name)} holds the same folders as they do" for path in alike), None)
 
 
-def check_are_classes(folder: Path, classes: Folders, part: str | None) -> None:
-    """Raise DataError if class folders look like a level above the classes."""
-    paths = [path for some in classes.values() for path in some]
+def are_alike(some: frozenset[str], others: frozenset[str]) -> bool:
+    return bool(some and others) and (some <= others or others <= some)
+
+
+def doubt_about_classes(paths: Sequence[Path], part: str | None) -> str | None:
+    """Return why folders in a part, or in none, may not be classes; None if they are."""
     inner = {path: inner_names(path) for path in paths}
-    names = {path.name for path in paths if part is None or inner[path]}
-    if parts := part_names.recognised(names):
-        raise question(folder, named_like_parts(parts), paths)
+    if parts := part_names.recognised({path.name for path in paths if part is None or inner[path]}):
+        return named_like_parts(parts)
+    if divided := next(filter(division_inside, paths), None):
+        return f"{printable(divided.name)} holds the parts of a split"
     if alike := next(iter(alike_pairs(inner)), None):
-        names_of_two = listed([printable(path.name) for path in alike])
-        raise question(folder, f"{names_of_two} hold the same folders and no photos of their own", paths)
+        return f"{listed([printable(path.name) for path in alike])} hold the same folders and no photos of their own"
+    return None
 
 
-def alike_pairs(inner: dict[Path, frozenset[str]]) -> Iterable[tuple[Path, Path]]:
-    """Yield two folders of which one has all the subfolders of the other, and neither has photos of its own."""
+def alike_pairs(inner: dict[Path, frozenset[str]]) -> Iterator[tuple[Path, Path]]:
+    """Yield two folders of which one has all the subfolders of the other, and neither has photos of its own.
+
+    One name alone, such as `images` in every class, cannot be that of the classes.
+    """
+    if len(frozenset().union(*inner.values())) < 2:
+        return
     holders = defaultdict(list)
     for path, names in inner.items():
         for name in names:
@@ -175,10 +190,6 @@ def alike_pairs(inner: dict[Path, frozenset[str]]) -> Iterable[tuple[Path, Path]
         for other in holders[min(names)] if names else ():
             if other != path and names <= inner[other]:
                 yield path, other
-
-
-def are_alike(some: frozenset[str], others: frozenset[str]) -> bool:
-    return bool(some and others) and (some <= others or others <= some)
 
 
 def without_wrapped_copies(classes: Folders, passed_over: list[Rejected]) -> Folders:
@@ -190,12 +201,28 @@ def without_wrapped_copies(classes: Folders, passed_over: list[Rejected]) -> Fol
     return {name: paths for name, paths in classes.items() if name not in copies}
 
 
-def without_unlabelled(
-    found: Sequence[tuple[str | None, Folders]], passed_over: list[Rejected]
-) -> list[tuple[str | None, Folders]]:
+def by_parts_inside(classes: Folders) -> Divided:
+    """Return the parts into which every class folder is divided, as in `cat/train` and `dog/train`; else nothing."""
+    inside = {(name, path): parts_inside(path) for name, paths in classes.items() for path in paths}
+    found: dict[str, Folders] = defaultdict(lambda: defaultdict(list))
+    for (name, _), parts in inside.items():
+        for path, part in parts.items():
+            found[part][name].append(path)
+    return list(found.items()) if all(inside.values()) else []
+
+
+def parts_inside(folder: Path) -> Parts:
+    """Return the folders of photos in a class folder, each with its part; none unless all are parts."""
+    paths = [] if own_photos(folder) else subfolders(folder)
+    parts = part_names.recognised([path.name for path in paths])
+    is_divided = "train" in parts.values() and len(parts) == len(paths) and UNLABELLED not in parts.values()
+    return {path: parts[path.name] for path in paths} if is_divided and not any(map(subfolders, paths)) else {}
+
+
+def without_unlabelled(found: Divided, passed_over: list[Rejected]) -> Divided:
     """Leave out parts none of whose folders is a class of the training part, such as `test/unknown`."""
     known = {key(name) for part, classes in found for name in classes if part == "train"}
-    kept = []
+    kept: list[tuple[str | None, Folders]] = []
     for part, classes in found:
         if known and not known & set(map(key, classes)):
             paths = [path for some in classes.values() for path in some]
@@ -205,59 +232,26 @@ def without_unlabelled(
     return kept
 
 
-def question(folder: Path, finding: str, paths: Sequence[Path]) -> DataError:
-    """Return the error that asks which folders are parts and which are classes, with the option that decides."""
-    return DataError(
-        f"It is not certain which folders of {printable(str(folder))} are classes and which are parts of a split: "
-        f"{finding}. If all are classes, add --parts none; if they divide the photos of the same classes, name each "
-        f"part, for example --parts {example(folder, paths)}; "
-        "if photos lie in no class folders, add --labels FILE.csv."
-    )
-
-
-def example(folder: Path, paths: Sequence[Path]) -> str:
-    """Return a value of --parts for these folders: by their names, else the last one is the test part."""
-    shown = sorted(paths) if len(paths) <= NAMED else [*sorted(paths)[: NAMED - 1], sorted(paths)[-1]]
-    parts = part_names.recognised([path.name for path in shown])
-    guesses = dict.fromkeys(shown, "train") | {shown[-1]: "test"}
-    named = {path: parts.get(path.name, guesses[path]) for path in shown if not parts or path.name in parts}
-    entries = [f"{part}={path.relative_to(folder)}" for path, part in named.items() if part != UNLABELLED]
-    return printable(",".join(entries)) or "train=FOLDER,test=FOLDER"
-
-
-def unwrapped(folder: Path) -> Path:
-    """Return the folder below that holds the class folders or parts, where folders hold nothing but one more folder.
-
-    A folder of the same name as the one around it, as in `train/train`, is one more folder even if it holds photos.
-    """
-    while len(inside := subfolders(folder)) == 1:
-        (child,) = inside
-        if part_names.recognised([child.name]) and not is_same_name(child, folder):
-            return folder
-        if not subfolders(child) and not (is_same_name(child, folder) and not own_photos(folder)):
-            return folder
-        folder = child
-    return folder
-
-
-def is_same_name(child: Path, folder: Path) -> bool:
-    """Return True for `train/train`, and for `test/test_images`: two names of the same part."""
-    readings = [part_names.recognised([path.name]).get(path.name, key(path.name)) for path in (child, folder)]
-    return readings[0] == readings[1]
-
-
-def class_folders(root: Path, passed_over: list[Rejected]) -> Folders:
+def class_folders(root: Path) -> Folders:
     """Return the folders directly in `root` by their names in Unicode's composed form (NFC)."""
-    entries = files.entries_of(root)
-    passed_over += entries.passed_over
-    dead = {path for path in entries.files if path.is_symlink() and not path.exists()}
-    passed_over += [Rejected(path, DEAD_LINK) for path in sorted(dead)]
-    if loose := [path for path in entries.files if is_photo(path) and path not in dead]:
-        passed_over.append(Rejected(root, f"{quantity(len(loose), 'photo')} beside the class folders, in none of them"))
     classes: Folders = {}
-    for path in sorted([*entries.folders, *entries.links]):
+    for path in subfolders(root):
         classes.setdefault(normalize("NFC", path.name), []).append(path)
     return classes
+
+
+def levels(folder: Path, roots: Roots) -> list[Path]:
+    """Return the folders from `folder` down to those that hold class folders, in order."""
+    return sorted({level for _, root in roots for level in (root, *root.parents) if level.is_relative_to(folder)})
+
+
+def beside_folders(level: Path) -> list[Rejected]:
+    """Return what lies beside the folders of a level, where it belongs to no class."""
+    entries = files.entries_of(level)
+    dead = [path for path in entries.files if path.is_symlink() and not path.exists()]
+    loose = [path for path in entries.files if is_photo(path) and path not in dead]
+    notice = Rejected(level, f"{quantity(len(loose), 'photo')} beside the class folders, in none of them")
+    return [*entries.passed_over, *(Rejected(path, DEAD_LINK) for path in dead), *([notice] if loose else [])]
 
 
 def case_variants(classes: Iterable[str]) -> list[str]:
@@ -266,32 +260,3 @@ def case_variants(classes: Iterable[str]) -> list[str]:
     for name in classes:
         groups[key(name)].append(name)
     return [" = ".join(map(printable, names)) for names in groups.values() if len(names) > 1]
-
-
-def subfolders(folder: Path) -> list[Path]:
-    entries = files.entries_of(folder)
-    return sorted([*entries.folders, *entries.links])
-
-
-def own_photos(folder: Path) -> bool:
-    return any(map(is_photo, files.entries_of(folder).files))
-
-
-def inner_names(folder: Path) -> frozenset[str]:
-    """Return the names of a folder's subfolders; none if it has photos of its own."""
-    return frozenset() if own_photos(folder) else frozenset(key(path.name) for path in subfolders(folder))
-
-
-def is_photo(path: Path) -> bool:
-    """Return True for the name of a photo: with an image's extension, or without any."""
-    return path.suffix.lower() in {"", ".heic", ".heif", *Image.registered_extensions()}
-
-
-def key(name: str) -> str:
-    return normalize("NFC", name).casefold()
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return "a, b and c", or the first names and a number."""
-    shown = [*names[:NAMED], *([f"{len(names) - NAMED:,} more"] if len(names) > NAMED else [])]
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

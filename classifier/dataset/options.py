@@ -9,11 +9,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 PARTS = ("train", "validation", "test")
 VALIDATION, TEST, SEED = 0.1, 0.2, 0  # the split that training draws by default
 AUTO, NONE = "auto", "none"
-ENTRY = re.compile(rf"({'|'.join(PARTS)})=([^,]+)")
+ENTRY = re.compile(rf"({'|'.join(PARTS)})=(.+)")
+BETWEEN_ENTRIES = re.compile(rf",(?=(?:{'|'.join(PARTS)})=)")  # so that the name of a folder may contain commas
+
+
+def entries(value: str) -> list[str]:
+    return re.split(BETWEEN_ENTRIES, value)
 
 
 def check_parts(value: str) -> str:
-    if value not in (AUTO, NONE) and not all(map(ENTRY.fullmatch, value.split(","))):
+    if value not in (AUTO, NONE) and not all(map(ENTRY.fullmatch, entries(value))):
         raise ValueError("auto, none, or folders such as train=FOLDER,validation=FOLDER,test=FOLDER")
     return value
 
@@ -35,7 +40,8 @@ class DataOptions(BaseModel):
 
     def named_parts(self) -> list[tuple[str, str]]:
         """Return (part, folder) for every folder that `parts` names."""
-        return [(part, name) for part, name in ENTRY.findall(self.parts)]
+        found = map(ENTRY.fullmatch, entries(self.parts))
+        return [(match[1], match[2]) for match in found if match]
 
 
 DEFAULTS = DataOptions()

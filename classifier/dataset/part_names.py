@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 UNLABELLED = "unlabelled"
 WORDS = {
-    "train": "train training trn",
+    "train": "train training trainings trn",
     "validation": "val valid validate validation dev development",
     "test": "test tests testing tst holdout heldout eval evaluation",
     UNLABELLED: "unlabelled unlabeled pred predict prediction predictions inference submission",
@@ -14,7 +14,7 @@ WORDS = {
 FILLERS = {
     "set", "sets", "data", "dataset", "datasets", "image", "images", "img", "imgs", "photo", "photos", "picture",
     "pictures", "pic", "pics", "folder", "dir", "split", "part", "files", "samples", "examples", "labeled", "labelled",
-    "raw", "original",
+    "raw", "original", "daten", "bilder",
 }  # fmt: skip
 PART_OF = {word: part for part, words in WORDS.items() for word in words.split()}
 COMPOUNDS = {

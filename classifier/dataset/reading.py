@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from classifier import contract
-from classifier.dataset.hashes import difference_hash, near_copies
+from classifier.dataset.hashes import hash_of, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
@@ -97,9 +97,10 @@ def read(
             data = files.read(path)
             image = decode.read(data, size, resize)
             pixels[row] = fit.to_pixels(image, size, resize)
+            hash = hash_of(data)
         except ClassifierError as error:
             return Rejected(path, str(error))
-        return hashlib.sha256(data).hexdigest(), difference_hash(image)
+        return hashlib.sha256(data).hexdigest(), hash
 
     outcomes = files.in_threads(read_one, range(len(photos)), "Reading photos")
     rows = [row for row, outcome in enumerate(outcomes) if not isinstance(outcome, Rejected)]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from classifier.errors import Unproven
 from classifier.models import trial
+from classifier.models.quick_start import import_keras
 from classifier.text import one_line
 
 INSPECT = (sys.executable, "-m", "classifier.doctor.libraries")
@@ -71,6 +72,7 @@ def load_error(library: str) -> str:
 
 def main() -> None:
     found = [f"The driver's {DRIVER} does not load: {error}."] if (error := load_error(DRIVER)) else []
+    import_keras()
     from classifier.models import backend
 
     backend.device_name()  # which makes the back end load what it uses

@@ -1,6 +1,7 @@
 """Measure a model on photos that it was not trained on."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -42,7 +43,8 @@ def evaluate(
     labels = model_labels(photos, card.labels)
     scores = predict(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
-    found = metrics.measure(scores, labels, card.labels, card.labels.index(majority), card.threshold)
+    baseline = card.labels.index(majority)
+    found = metrics.measure(scores, labels, card.labels, baseline, card.threshold, temperature(card))
     if output:
         output.mkdir(parents=True, exist_ok=True)
         paths = [photo.path for photo in photos.photos]
@@ -50,6 +52,12 @@ def evaluate(
         facts = {"Model": title, "Photos": f"{len(paths)} of {data.resolve().name}"}
         report.write(output, title, found, card.labels, scores, labels, paths, facts=facts)
     return found, card.labels
+
+
+def temperature(card: folder.ModelCard) -> float:
+    """Return what the logits of a model are divided by; 1 if its card does not give a temperature."""
+    found = card.training.get("temperature")
+    return found if isinstance(found, float) and 0 < found < math.inf else 1.0
 
 
 def predict(model: ServedModel, photos: Dataset, indices: np.ndarray) -> np.ndarray:

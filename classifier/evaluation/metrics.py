@@ -1,5 +1,6 @@
 """Metrics from probabilities: pure functions, independent of models and files."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,23 @@ from classifier.errors import DataError
 TOP_K = (3, 5)
 BINS = 10
 LEAST = 1e-7  # the loss counts a probability of 0 as this, as Keras does
+QUANTILE = 1.959964  # of the standard normal distribution: 95% lie within as many standard deviations
 SCORES = ("precision", "recall", "f1", "support")
 
 
 def measure(
-    scores: np.ndarray, labels: np.ndarray, classes: list[str], majority: int, threshold: float = 0.0
+    scores: np.ndarray,
+    labels: np.ndarray,
+    classes: list[str],
+    majority: int,
+    threshold: float = 0.0,
+    temperature: float = 1.0,
 ) -> dict[str, Any]:
     """Compare probabilities (n, classes) with the true labels, int (n,); the metrics can be written as JSON.
 
     `majority` is the most frequent class in training; always predicting it is the baseline. With a `threshold`, an
-    answer counts as given only if its probability reaches it. Averages are over the classes that have photos here.
+    answer counts as given only if its probability reaches it. With the `temperature` by which the logits were divided,
+    the calibration without it is added. Averages are over the classes that have photos here.
     Raises DataError if there are no photos, or a probability is not a number.
     """
     check(scores, labels)
@@ -35,6 +43,7 @@ def measure(
         "photos": len(labels),
         "loss": cross_entropy(scores, labels),
         "accuracy": float(right.mean()),
+        "accuracy_interval": list(wilson_interval(float(right.mean()), len(right))),
         "top_k": {str(k): in_top(k, scores, labels) for k in TOP_K if k < len(classes)},
         "auc": auc(scores, labels),
         "averages": {kind: average(kind, labels, predicted) for kind in ("macro", "weighted")},
@@ -43,7 +52,12 @@ def measure(
         "calibration": calibration(confidence, right),
         "baseline": {"class": classes[majority], "accuracy": float((labels == majority).mean())},
     }
-    return metrics | ({"with_threshold": with_threshold(threshold, confidence, right)} if threshold > 0 else {})
+    if threshold > 0:
+        metrics["with_threshold"] = with_threshold(threshold, confidence, right)
+    if temperature != 1:
+        before = calibration(without_temperature(scores, temperature).max(axis=1), right)
+        metrics["calibration_without_temperature"] = before
+    return metrics
 
 
 def check(scores: np.ndarray, labels: np.ndarray) -> None:
@@ -51,6 +65,27 @@ def check(scores: np.ndarray, labels: np.ndarray) -> None:
         raise DataError("There are no photos to evaluate with; expected at least one.")
     if not np.isfinite(scores).all():
         raise DataError("The model's probabilities are not all numbers: its training failed; please train it again.")
+
+
+def wilson_interval(share: float, photos: int) -> tuple[float, float]:
+    """Return the 95% interval of a share that was found on some photos: lower and upper limit, 0 to 1.
+
+    Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
+    """
+    doubt = QUANTILE**2 / photos
+    centre = share + doubt / 2
+    deviation = QUANTILE * math.sqrt(share * (1 - share) / photos + doubt / photos / 4)
+    low, high = (centre - deviation) / (1 + doubt), (centre + deviation) / (1 + doubt)
+    return max(0.0, low), min(1.0, high)
+
+
+def without_temperature(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities (n, classes) before their logits were divided by the temperature."""
+    with np.errstate(divide="ignore"):  # a probability of 0 stays 0
+        logits = np.log(scores.astype(float)) * temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -109,7 +144,12 @@ def calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     return {"bins": bins, "error": float(counts @ np.abs(confidences - accuracies) / counts.sum())}
 
 
-def with_threshold(threshold: float, confidence: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
+def with_threshold(threshold: float, confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     answered = confidence >= threshold
     accuracy = float(right[answered].mean()) if answered.any() else None
-    return {"threshold": threshold, "answered": float(answered.mean()), "accuracy_of_answered": accuracy}
+    return {
+        "threshold": threshold,
+        "answered": float(answered.mean()),
+        "accuracy_of_answered": accuracy,
+        "interval_of_answered": None if accuracy is None else list(wilson_interval(accuracy, int(answered.sum()))),
+    }

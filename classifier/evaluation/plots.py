@@ -110,8 +110,11 @@ def write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
 
 
 @plain_text()
-def calibration(bins: list[dict[str, Any]], path: Path) -> bool:
-    """Plot accuracy and number of answers by confidence; `bins` are those of `metrics.measure`."""
+def calibration(bins: list[dict[str, Any]], before: list[dict[str, Any]], path: Path) -> bool:
+    """Plot accuracy and number of answers by confidence, and the accuracy without the temperature.
+
+    `bins` are those of `metrics.measure`, `before` are those without the temperature, if there is one.
+    """
     filled = [bin for bin in bins if bin["count"]]
     if not filled:
         return False
@@ -120,7 +123,9 @@ def calibration(bins: list[dict[str, Any]], path: Path) -> bool:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.bar(lows, [bin["accuracy"] for bin in filled], widths, align="edge", edgecolor="white", alpha=0.4)
     upper.plot([0, 1], [0, 1], "--", color=BEST, label="perfect calibration")
-    upper.plot([bin["confidence"] for bin in filled], [bin["accuracy"] for bin in filled], "o-", label="this model")
+    if before:
+        draw_reliability(upper, before, "o:", color=VALIDATION, label="before the temperature")
+    draw_reliability(upper, bins, "o-", color=TRAINING, label="after the temperature" if before else "this model")
     lower.bar(lows, [bin["count"] for bin in filled], widths, align="edge", edgecolor="white", alpha=0.4)
     upper.set(ylabel="Right", xlim=(0, 1), ylim=(0, 1.03))
     lower.set(ylabel="Photos", xlabel="Probability of the answer")
@@ -129,6 +134,11 @@ def calibration(bins: list[dict[str, Any]], path: Path) -> bool:
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     upper.legend(loc="upper left")
     return save(figure, path)
+
+
+def draw_reliability(axes: Axes, bins: list[dict[str, Any]], style: str, **options: str) -> None:
+    points = [(bin["confidence"], bin["accuracy"]) for bin in bins if bin["count"]]
+    axes.plot(*zip(*points, strict=True), style, **options)  # type: ignore[arg-type]
 
 
 @plain_text()

@@ -11,6 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from classifier import text
 from classifier.evaluation import plots, summary
 
+AIM_OF_TEMPERATURE = " The temperature, which was found on other photos, is meant to bring the answers closer to it."
+
 
 class Picture(NamedTuple):
     """A picture on the page: its file, heading, hint for reading, alt text, and the function that draws it.
@@ -55,7 +57,7 @@ def template() -> Template:
         loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"confusions": summary.confusions, "headline": summary.headline, "quantity": text.quantity}
-    environment.filters["percent"] = text.percent
+    environment.filters |= {"percent": text.percent, "interval": summary.in_percent}
     return environment.get_template("report.html")
 
 
@@ -90,6 +92,7 @@ def all_pictures(
     wrong: list[tuple[Path, str]],
 ) -> Iterator[Picture]:
     """Yield the pictures in the order of the page."""
+    before = metrics.get("calibration_without_temperature", {}).get("bins", [])
     yield Picture(
         "confusion-matrix.png",
         "Confusion matrix",
@@ -115,9 +118,9 @@ def all_pictures(
         "calibration.png",
         "Calibration",
         "On the dashed line, 80% of the answers given with a probability of 80% are right; below it, the model is "
-        "overconfident.",
+        "overconfident." + (AIM_OF_TEMPERATURE if before else ""),
         "Reliability diagram: the share of right answers by their probability",
-        lambda path: plots.calibration(metrics["calibration"]["bins"], path),
+        lambda path: plots.calibration(metrics["calibration"]["bins"], before, path),
     )
     yield Picture(
         "learning-curves.png",

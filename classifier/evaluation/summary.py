@@ -1,5 +1,6 @@
 """Metrics as text, for a terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from rich.table import Table
 
 from classifier.evaluation.metrics import SCORES
 from classifier.text import percent, quantity
+
+NARROW = 0.03  # whole percentages would round away much of a narrower interval
 
 
 def as_text(metrics: dict[str, Any], classes: list[str]) -> str:
@@ -27,10 +30,20 @@ def as_text(metrics: dict[str, Any], classes: list[str]) -> str:
 
 
 def in_words(metrics: dict[str, Any]) -> str:
-    """Return the sentence that matters most: the accuracy, and that of the baseline."""
+    """Return the sentence that matters most: the accuracy with its 95% interval, and that of the baseline."""
     photos, baseline = quantity(metrics["photos"], "photo"), metrics["baseline"]
     always = f"always predicting {baseline['class']}: {percent(baseline['accuracy'])}"
-    return f"{percent(metrics['accuracy'])} of {photos} right ({always})"
+    return (
+        f"{percent(metrics['accuracy'])} of {photos} right "
+        f"(95% interval: {in_percent(metrics['accuracy_interval'])}; {always})"
+    )
+
+
+def in_percent(interval: Sequence[float]) -> str:
+    """Return an interval such as "68 to 88%", with decimals if it is narrow."""
+    low, high = interval
+    decimals = 0 if high - low > NARROW else 1
+    return f"{100 * low:.{decimals}f} to {percent(high, decimals)}"
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, str]:
@@ -41,10 +54,13 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
     numbers["F1, macro average"] = f"{metrics['averages']['macro']['f1']:.3f}"
     numbers["Cross-entropy"] = f"{metrics['loss']:.3f}"
     numbers["Calibration error"] = percent(metrics["calibration"]["error"])
+    if before := metrics.get("calibration_without_temperature"):
+        numbers["Calibration error without the temperature"] = percent(before["error"])
     if limited := metrics.get("with_threshold"):
         numbers[f"Answered, with a threshold of {100 * limited['threshold']:.3g}%"] = percent(limited["answered"])
         if limited["accuracy_of_answered"] is not None:
-            numbers["Right, of those answered"] = percent(limited["accuracy_of_answered"])
+            interval = in_percent(limited["interval_of_answered"])
+            numbers["Right, of those answered"] = f"{percent(limited['accuracy_of_answered'])} ({interval})"
     return numbers
 
 

@@ -2,22 +2,24 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-# Keras imports these if they are installed, for functions that nobody calls here.
-UNUSED = ("matplotlib", "pandas", "sklearn")
+from classifier import installed
+
+# Keras and TensorFlow import these if they are installed, for functions that nobody calls here.
+UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 def import_keras() -> None:
     """Import Keras and its backend for the first time; must precede every other import of Keras to be of use."""
     if "keras" not in sys.modules:
-        with hidden(UNUSED), collector_paused():
+        with hidden({*UNUSED} - {installed.backend()}), collector_paused():
             import keras  # noqa: F401
 
 
 @contextmanager
-def hidden(names: tuple[str, ...]) -> Iterator[None]:
+def hidden(names: Iterable[str]) -> Iterator[None]:
     """Let packages that are not imported yet look as if they were not installed."""
     absent = dict.fromkeys(name for name in names if name not in sys.modules)
     sys.modules.update(absent)  # type: ignore[arg-type]  # None is how Python marks a module that must not be found

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
+PROFILE = "icc_profile"  # Pillow's name for it in an image's `info`
 MAX_PROFILE_BYTES = 4 * 2**20  # those of printing presses have 3 MB
 MAX_CONVERSIONS = 8  # kept, since building one takes as long as converting 200,000 pixels
 NOTICEABLE = 2  # of 255; a profile that changes less is one of the many variants of sRGB

@@ -15,8 +15,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
-from classifier.photos import greys, headers, incomplete, limits, raw, tiff
-from classifier.photos.colours import to_srgb
+from classifier.photos import deep, greys, headers, incomplete, limits, raw, tiff
+from classifier.photos.colours import PROFILE, to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
 
@@ -50,9 +50,10 @@ def read(
 
     `size` is the (height, width) that the model expects: a much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its scale
     (not for `stretch`, which promises Keras' pixels), and colours are converted from the photo's profile to sRGB after
-    that. The image's `format` is that of the file; `info` holds nothing but a `notice` if the file lacks its last
-    bytes, which it may if at least nine tenths of the rows can be decoded. Of a camera's raw photo, the largest picture
-    inside that can be read is decoded.
+    that; for `stretch`, `info` may hold the profile instead, which `fit` applies to what it has reduced. The image's
+    `format` is that of the file; otherwise, `info` holds nothing but a `notice` if the file lacks its last bytes, which
+    it may if at least nine tenths of the rows can be decoded. Of a camera's raw photo, the largest picture inside that
+    can be read is decoded.
 
     Raises NoImage, TooLarge, UnsupportedImage or BrokenImage, and nothing else.
     """
@@ -87,8 +88,9 @@ def read_one(
         image = open(data)
         with limits.one_large_at_a_time(image.size):
             image, notice = loaded(image, header, lambda: open(incomplete.closed(data)))
+            deep.scale(image, partial(open, data), header.significant_bits)
             rgb = decoded(image, header, size, resize, orientation)
-    rgb.info = {"notice": notice} if notice else {}
+    rgb.info |= {"notice": notice} if notice else {}
     return rgb
 
 
@@ -157,13 +159,15 @@ def loaded(image: ImageFile, header: Header, reopened: Callable[[], ImageFile]) 
 
 def decoded(image: Image.Image, header: Header, size: tuple[int, int], resize: Resize, orientation: int) -> Image.Image:
     """Turn a loaded image into what `read` promises."""
-    format, profile = image.format, image.info.get("icc_profile") or b""
+    format, profile = image.format, image.info.get(PROFILE) or b""
     image = with_info(greys.to_8_bit(as_inked(image), header.significant_bits), image)
     if resize == "crop":
         image = shrunk(image, 2 * shorter_side(size))
     turn_upright(image, orientation)
-    rgb = to_rgb(image, profile)
+    is_converted_later = resize == "stretch" and image.mode == "RGB" and not image.has_transparency_data
+    rgb = image if is_converted_later else to_rgb(image, profile)
     rgb.format = format
+    rgb.info = {PROFILE: profile} if is_converted_later and profile else {}
     return rgb
 
 

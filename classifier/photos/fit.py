@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from classifier.contract import Resize
+from classifier.photos.colours import PROFILE, to_srgb
 
 PREVIEW_SIDE = 1024  # pixels
 
@@ -22,16 +23,21 @@ def to_pixels(image: Image.Image, size: tuple[int, int], resize: Resize = "crop"
     else:
         box = centre_box(image.size, size)
         resized = image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return np.asarray(resized)
+    return np.asarray(in_srgb(resized))
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """Convert a reduced image, perhaps in place, from the profile in its `info`, if `decode` has left it there."""
+    profile = image.info.get(PROFILE, b"")
+    return to_srgb(image, profile) if profile else image
 
 
 def to_preview(image: Image.Image) -> bytes:
     """Encode the picture as it is shown and kept: a new JPEG of at most 1024 pixels a side, without metadata."""
-    scale = PREVIEW_SIDE / max(image.size)
-    if scale < 1:
-        image = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
+    scale = min(1, PREVIEW_SIDE / max(image.size))
+    preview = image.resize([max(1, round(side * scale)) for side in image.size], reducing_gap=2.0)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85, comment=b"", exif=b"", icc_profile=b"")  # or Pillow copies them
+    in_srgb(preview).save(buffer, "JPEG", quality=85, comment=b"", exif=b"", icc_profile=b"")  # or Pillow copies them
     return buffer.getvalue()
 
 

@@ -33,8 +33,16 @@ def by_bits(values: np.ndarray, declared: int) -> np.ndarray:
 
     Values that fill more than half of the range keep their upper 8 bits.
     """
-    largest = int(values.max())
-    bits = declared if largest < 2**declared else largest.bit_length()
+    return in_8_bits(values, bits_in_use(int(values.max()), declared))
+
+
+def bits_in_use(largest: int, declared: int) -> int:
+    """Return the `declared` number of bits, or the smallest that holds the largest value."""
+    return declared if largest < 2**declared else largest.bit_length()
+
+
+def in_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Scale values, uint16, that use a number of bits to uint8."""
     levels = values >> (bits - 8) if bits >= 8 else values * 255 // max(1, 2**bits - 1)
     return levels.astype(np.uint8)
 

@@ -28,7 +28,7 @@ class Header:
     is_sequential: bool = True  # False for a JPEG that libjpeg must hold whole, as it cannot decode it row by row
     has_all_channels: bool = True  # False for a JPEG in which no scan of a channel up to its finest detail is finished
     pieces: int = 0  # strips or tiles of a TIFF's first directory, which Pillow lists when it opens the file
-    significant_bits: int = 0  # of a PNG's grey; 0 if it declares none
+    significant_bits: int = 0  # of a PNG's grey or colours; 0 if it declares none
     is_heic: bool = False  # a HEIF container whose content is not AVIF
 
 
@@ -104,14 +104,17 @@ def webp_size(data: bytes) -> tuple[int, int]:
 
 
 def significant_bits(data: bytes) -> int:
-    """Return the bits of grey that a PNG declares to use, 0 if it does not. Source: W3C PNG, 11.3.2.6 (sBIT)."""
+    """Return the bits of grey or of a colour that a PNG declares to use, 0 if it does not.
+
+    Source: W3C PNG, 11.3.2.6 (sBIT), which gives a number for each channel, opacity being the last of two or four.
+    """
     at = len(PNG_SIGNATURE)
     for _ in range(MAX_CHUNKS):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if kind in (b"", b"IDAT"):
             break
         if kind == b"sBIT":
-            return int.from_bytes(data[at + 8 : at + 9])
+            return max(data[at + 8 : at + 8 + (3 if length > 2 else 1)], default=0)
         at += length + 12
     return 0
 

@@ -63,7 +63,7 @@ class FileSystem:
 
     def write(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        if not PUTS_WHOLE.isdisjoint(protocols(self._fs)):
+        if self._puts_whole():
             self._call("pipe_file", path, data)
             return
         self._call("makedirs", self._root, exist_ok=True)
@@ -74,7 +74,8 @@ class FileSystem:
         return bytes(self._call("cat_file", self._path(name)))
 
     def create(self, name: str, data: bytes) -> None:
-        self._call("makedirs", self._root, exist_ok=True)
+        if not self._puts_whole():
+            self._call("makedirs", self._root, exist_ok=True)
         self._call("pipe_file", self._path(name), data, mode="create")
 
     def entry(self, name: str) -> Entry:
@@ -94,6 +95,9 @@ class FileSystem:
         for some in [paths] if deletes_many else [[path] for path in paths]:
             with suppress(FileNotFoundError):
                 self._call("rm", some, timeout_s=LONG_TIMEOUT_S if len(some) > MANY else None)
+
+    def _puts_whole(self) -> bool:
+        return not PUTS_WHOLE.isdisjoint(protocols(self._fs))
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -38,7 +38,7 @@ def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
     photos, test = trained.photos, trained.parts["test"]
     labels = photos.labels[test]
     majority = int(np.bincount(photos.labels[trained.parts["train"]]).argmax())
-    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold)
+    found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold, trained.temperature)
     paths = [photos.photos[i].path for i in test]
     folder.write(part, trained.model.network, card(trained, found))
     folder.write_split(part, split_rows(photos, trained.parts))

@@ -8,8 +8,10 @@ import sys
 import time
 
 import click
+import numpy as np
 import pytest
-from support.pictures import picture
+from PIL import Image
+from support.pictures import encoded, picture
 
 from classifier.cli import commands, main
 from web.settings import ROOT
@@ -210,6 +212,45 @@ def test_import_makes_a_folder_that_predict_takes(capsys, own, photos, tmp_path)
     code, out, _ = called(capsys, "predict", "--model", tmp_path / "theirs", "--csv", photos / "blue")
     assert code == 0
     assert ",blu," in out
+
+
+@pytest.fixture
+def folds(tmp_path):
+    """Two folders with the same two classes, four different photos each."""
+    random = np.random.default_rng(0)
+    for i, name in enumerate(f"fold {number}/{label}" for number in "12" for label in ("cat", "dog")):
+        (tmp_path / "folds" / name).mkdir(parents=True)
+        for number in range(4):
+            picture = Image.fromarray(random.integers(0, 240, (9, 9, 3), np.uint8)).resize((90, 90))
+            (tmp_path / "folds" / name / f"{i}{number}.png").write_bytes(encoded(picture))
+    return tmp_path / "folds"
+
+
+def test_check_asks_which_folders_are_parts_and_takes_the_answer(capsys, folds):
+    code, _, err = called(capsys, "check", folds)
+    assert (code, "--parts 'train=fold 1,test=fold 2'" in err) == (1, True)
+    code, out, _ = called(capsys, "check", folds, "--parts", "train=fold 1,test=fold 2")
+    assert code == 0
+    assert re.search(r"class +train +test .*cat +4 +4 +0\s+dog +4 +4 +0", out, re.DOTALL)
+
+
+def test_check_takes_the_labels_of_a_table(capsys, folds, tmp_path):
+    rows = [f"{path.relative_to(folds).as_posix()},{path.parent.name.upper()}\n" for path in folds.glob("*/*/*.png")]
+    (tmp_path / "labels.csv").write_text("filename,label\n" + "".join(rows))
+    code, out, _ = called(capsys, "check", folds, "--labels", tmp_path / "labels.csv")
+    assert code == 0
+    assert re.search(r"CAT +8 +0\s+DOG +8 +0", out)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("command", ["check", "train", "evaluate"])
+def test_labels_and_parts_reach_every_command(capsys, own, folds, tmp_path, command):
+    (tmp_path / "labels.csv").write_text("filename,label\n")
+    model = [own] if command == "evaluate" else []
+    output = [] if command == "check" else ["-o", tmp_path / "out"]
+    arguments = ["--labels", tmp_path / "labels.csv", "--parts", "none"]
+    code, _, err = called(capsys, command, *model, folds, *output, *arguments)
+    assert (code, "--labels and --parts exclude each other" in err) == (1, True)
 
 
 @pytest.mark.tensorflow

@@ -19,6 +19,7 @@ from support.environ import PYTHONPATH
 from support.needs import needs_chromium
 from support.pictures import picture
 from support.waiting import wait_until
+from support.zip_files import zipped
 
 pytestmark = pytest.mark.skipif(not NGINX, reason="no nginx here (apt-get install nginx-light)")
 
@@ -175,15 +176,27 @@ def test_the_metrics_are_not_open_to_the_world(deployed):
 
 @FORMATS
 def test_more_than_one_request_may_hold_is_refused_by_nginx_in_a_sentence(deployed, accept):
-    answer = deployed.ask("POST", "/", b"x" * (LIMIT + 1), {"Accept": accept})
+    answer = deployed.ask("POST", "/models/toy", b"x" * (LIMIT + 1), {"Accept": accept})
     assert answer[0] == 413
     assert "more than one request may hold" in told(answer, accept)
 
 
 def test_as_much_as_it_may_hold_reaches_the_site(deployed):
-    status, _, page = deployed.ask("POST", "/", b"x" * LIMIT, {"Content-Type": "text/plain"})
+    status, _, page = deployed.ask("POST", "/", b"x" * (LIMIT + 1), {"Content-Type": "text/plain"})
     assert status == 400
     assert 'class="upload' in page
+
+
+@PREFIXES
+def test_a_zip_file_larger_than_photos_may_be_is_answered_photo_by_photo(deployed, prefix):
+    noise = [(f"{n}.bmp", os.urandom(10**6)) for n in range(LIMIT // 10**6 + 1)]
+    archive = zipped(*noise, ("last.png", picture("lime")), method=0)
+    assert len(archive) > LIMIT
+    body, headers = multipart("fileImage", archive)
+    status, sent, rows = deployed.ask("POST", f"{prefix}/", body, headers | {"Accept": "text/csv"})
+    assert (status, sent["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert rows.count("This file is not an image") == len(noise)
+    assert re.search(rf"last.png,Egyptian_cat,.*{prefix}/results/", rows)
 
 
 @pytest.mark.parametrize("megabytes", [1, 19, 21, 200])

@@ -1,6 +1,8 @@
 """Pictures drawn for tests, and where packages keep theirs."""
 
 import io
+import struct
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,23 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def png_of_16_bits(pixels: np.ndarray, **chunks: bytes) -> bytes:
+    """Return a PNG of uint16 pixels (height, width, channels), with more chunks before the pixels."""
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    contents = [
+        (b"IHDR", header),
+        *((name.encode(), content) for name, content in chunks.items()),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in contents
+    )
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (320, 240), format: str = "PNG", **options: Any) -> bytes:

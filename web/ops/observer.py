@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -21,9 +23,24 @@ from web.ops.metrics import Metrics
 from web.settings import Settings
 
 REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+MAX_LOGGED = 64  # photos of a request
 UNKNOWN = "unknown"  # the route of an address without a view
 
 log = logging.getLogger("site.request")
+
+
+@dataclass
+class Answered:
+    """The photos of a request: how many were answered until when, and the log's entries of the first `MAX_LOGGED`."""
+
+    photos: list[dict[str, Any]] = field(default_factory=list)
+    count: int = 0
+    at: float = 0.0
+
+    def note(self, answers: Sequence[Answer | ClassifierError]) -> None:
+        self.photos += [photo_line(answer) for answer in answers[: MAX_LOGGED - len(self.photos)]]
+        self.count += len(answers)
+        self.at = time.monotonic()
 
 
 class ObservedEngine:
@@ -70,7 +87,7 @@ class ObservedEngine:
                 self._metrics.count_answer(answer)
             else:
                 self._metrics.count_refusal(type(answer).__name__)
-        g.answers, g.answered_at = answers, time.monotonic()
+        g.setdefault("answered", Answered()).note(answers)
         return answers
 
 
@@ -98,10 +115,13 @@ class RequestLog:
     def end(self, response: Response) -> Response:
         if "request_id" not in g:  # refused before `begin`, for an untrusted host name
             self.begin()
-        now = time.monotonic()
-        self._count(response, now - g.began_at, now)
-        log.info("request", extra={"fields": self._line(response, now - g.began_at)})
         response.headers["X-Request-ID"] = g.request_id
+        finish = partial(self._finish, response, self._line(response), g.setdefault("answered", Answered()), g.began_at)
+        if is_still_coming(response):
+            response.call_on_close(finish)  # when the last photo has been answered, and the request is long over
+            response.call_on_close(g.pop("holds", ExitStack()).close)
+        else:
+            finish()
         return response
 
     @operators_only
@@ -111,18 +131,25 @@ class RequestLog:
         self._metrics.kept_bytes.set(size)
         return Response(self._metrics.text(), content_type=CONTENT_TYPE_LATEST)
 
-    def _count(self, response: Response, seconds: float, now: float) -> None:
-        metrics = self._metrics
-        metrics.requests.labels(route(), method(), response.status_code).inc()
-        metrics.seconds.labels(route()).observe(seconds)
+    def _finish(self, response: Response, line: dict[str, Any], answered: Answered, began_at: float) -> None:
+        now = time.monotonic()
+        self._count(response, line, answered, now - began_at)
+        photos = {"photos": answered.photos} if answered.count else {}
+        count = {"photo_count": answered.count} if answered.count > MAX_LOGGED else {}
+        log.info("request", extra={"fields": line | {"seconds": round(now - began_at, 4)} | photos | count})
+
+    def _count(self, response: Response, line: dict[str, Any], answered: Answered, seconds: float) -> None:
+        metrics, now = self._metrics, time.monotonic()
+        metrics.requests.labels(line["route"], line["method"], response.status_code).inc()
+        metrics.seconds.labels(line["route"]).observe(seconds)
         metrics.waiting.set(self._engine.waiting())
         metrics.note_memory(now)
-        if "answers" in g:
-            metrics.stages.labels("render").observe(now - g.answered_at)
+        if answered.count:
+            metrics.stages.labels("render").observe(now - answered.at)
         elif response.status_code >= HTTPStatus.BAD_REQUEST:
             metrics.count_refusal(HTTPStatus(response.status_code))
 
-    def _line(self, response: Response, seconds: float) -> dict[str, Any]:
+    def _line(self, response: Response) -> dict[str, Any]:
         line = {
             "request_id": g.request_id,
             "client": request.remote_addr,
@@ -130,17 +157,21 @@ class RequestLog:
             "route": route(),
             "status": response.status_code,
             "bytes": response.content_length,
-            "seconds": round(seconds, 4),
         }
-        photos = [photo_line(answer) for answer in g.get("answers", [])]
-        names = [file.filename for file in request.files.values()] if self._names and photos else []
-        return line | ({"photos": photos} if photos else {}) | ({"names": names} if names else {})
+        has_photos = "answered" in g or is_still_coming(response)
+        names = [file.filename for file in request.files.values()] if self._names and has_photos else []
+        return line | ({"names": names} if names else {})
 
 
 def release_engine(_: BaseException | None) -> None:
     """End the hold of a request that is over."""
     if "holds" in g:
         g.holds.close()
+
+
+def is_still_coming(response: Response) -> bool:
+    """Return whether photos are answered while the response is sent."""
+    return response.is_streamed and not response.direct_passthrough  # which files have
 
 
 def photo_line(answer: Answer | ClassifierError) -> dict[str, Any]:

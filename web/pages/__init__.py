@@ -11,6 +11,7 @@ from classifier.contract import Engine
 from classifier.photos.decode import READABLE
 from classifier.storage.feedback import Feedback
 from classifier.storage.kept import KeptResults
+from web.pages.arrival import request_class
 from web.pages.outcome import Outcomes
 from web.pages.recent import Recent
 from web.pages.rendering import Rendering
@@ -23,13 +24,17 @@ from web.settings import Settings
 def add_pages(
     app: Flask, engine: Engine, uploads: KeptResults, settings: Settings, on_feedback: Callable[[bool], None]
 ) -> None:
-    """Add the pages' views and templates, and the handler of every error. `on_feedback` hears whether we were right."""
+    """Add the pages' views, templates and class of requests, and the handler of every error.
+
+    `on_feedback` hears whether we were right.
+    """
     outcomes = Outcomes(engine, uploads, settings.threshold)
     recent = Recent(uploads, outcomes, settings.keep_hours)
     rendering = Rendering(engine, settings, outcomes.threshold, recent.outcomes)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
     UploadViews(engine, settings, outcomes, recent, rendering).add_to(app)
     ResultViews(engine, uploads, feedback, outcomes, recent, rendering, on_feedback).add_to(app)
+    app.request_class = request_class(settings)
     app.register_error_handler(Exception, rendering.error)
     add_templates(app)
 

@@ -59,8 +59,8 @@ class Outcomes:
     def threshold(self) -> float:
         return self._engine.model.threshold if self._threshold is None else self._threshold
 
-    def record(self, filename: str, answer: Answer | ClassifierError) -> Outcome:
-        """Return the outcome of an answer, kept if possible; its picture can be shown even if it cannot be kept."""
+    def record(self, filename: str, answer: Answer | ClassifierError, keep: bool = True) -> Outcome:
+        """Return the outcome of an answer, kept if it shall and can be; its picture can be shown even if it is not."""
         if isinstance(answer, ClassifierError):
             return Outcome(filename=filename, error=problem(answer))
         threshold = self.threshold()
@@ -73,7 +73,7 @@ class Outcomes:
             seconds=answer.seconds,
             notice=answer.notice or None,
         )
-        if not self._uploads.enabled:
+        if not keep or not self._uploads.enabled:
             return with_embedded_picture(outcome, answer.preview)
         try:
             return with_addresses(outcome, self._keep(outcome, answer.preview))

@@ -1,8 +1,11 @@
 """Outcomes and errors -> a page, or JSON for clients that prefer it."""
 
 import base64
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextvars import copy_context
+from dataclasses import replace
 
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import SecurityError, Unauthorized
@@ -17,6 +20,23 @@ from web.settings import Settings
 MAX_SUGGESTIONS = 50
 UNKNOWN_ORIGIN = "https://site.example"  # static/site.js puts the true one in its place
 ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the site
+
+
+class InContext(Iterator[str]):
+    """Parts that are made in the context of the request that asked for them, after that request is over.
+
+    Flask's `stream_with_context` stays in the context between two parts, and runs what ends a request twice.
+    """
+
+    def __init__(self, parts: Generator[str]) -> None:
+        self._parts = parts
+        self._context = copy_context()
+
+    def __next__(self) -> str:
+        return self._context.run(next, self._parts)
+
+    def close(self) -> None:
+        self._context.run(self._parts.close)
 
 
 class Rendering:
@@ -68,6 +88,32 @@ class Rendering:
         response.cache_control.no_store = True
         return response
 
+    def stream(self, outcomes: Iterator[Outcome]) -> Response:
+        """Return outcomes as they come, with status 200 even if none of the photos can be answered.
+
+        A page is sent whole at the end, after a line break for every outcome, so that nobody waits for it in silence.
+        """
+        model = self._engine.model.name
+        if prefers_csv(request):
+            body, mimetype = csv_lines(outcomes, model), CSV
+        elif prefers_json(request):
+            body, mimetype = json_parts(outcomes, model), "application/json"
+        else:
+            body, mimetype = self._page_after(outcomes), "text/html"
+        response = Response(InContext(body), mimetype=mimetype)
+        response.cache_control.no_store = True
+        response.headers["X-Accel-Buffering"] = "no"  # nginx passes on each part
+        return response
+
+    def _page_after(self, outcomes: Iterator[Outcome]) -> Generator[str]:
+        shown = []
+        for outcome in outcomes:
+            shown.append(
+                outcome if outcome.url else replace(outcome, picture=None)
+            )  # embedded, they would fill the memory
+            yield "\n"
+        yield self.page(shown).get_data(as_text=True)
+
     def page(
         self,
         outcomes: Sequence[Outcome] = (),
@@ -101,6 +147,14 @@ class Rendering:
         response.vary.add("Cookie")  # the recent photos, and the theme that the visitor chose
         response.cache_control.private = response.cache_control.no_cache = True
         return response
+
+
+def json_parts(outcomes: Iterator[Outcome], model: str) -> Generator[str]:
+    """Yield the parts of the JSON document of outcomes as they come."""
+    yield f'{{"model": {json.dumps(model)}, "results": ['
+    for number, outcome in enumerate(outcomes):
+        yield (", " if number else "") + json.dumps(outcome.as_json())
+    yield "]}\n"
 
 
 def data_url(lines: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from web.pages.outcome import Outcome
@@ -13,7 +13,7 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet runs a cell that begins with one of these
 
 
-def csv_lines(outcomes: Iterable[Outcome], model: str) -> Iterator[str]:
+def csv_lines(outcomes: Iterable[Outcome], model: str) -> Generator[str]:
     """Yield the head, then a line for each outcome as it comes."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, restval="")

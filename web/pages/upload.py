@@ -1,40 +1,21 @@
 """The home page, the upload form and the example pictures."""
 
+from collections.abc import Iterator
 from io import BytesIO
-from typing import NamedTuple
+from typing import cast
 
-from flask import Flask, Request, Response, request, send_file
+from flask import Flask, Response, request, send_file
 
 from classifier.contract import Engine
-from classifier.errors import NoImage, TooLarge
+from web.pages.arrival import ZipRequest
 from web.pages.examples import Examples, examples_of
-from web.pages.outcome import Outcomes
+from web.pages.outcome import Outcome, Outcomes
 from web.pages.recent import Recent
 from web.pages.rendering import Rendering
-from web.pages.wording import printable
+from web.pages.sent import Answers, SentPhoto, answers_to, content, patient_answers, sent_photos, some_at_a_time
 from web.settings import Settings
 
-FIELD = "fileImage"
-EXAMPLE = "example"
-
-
-class SentPhoto(NamedTuple):
-    filename: str
-    data: bytes
-
-
-def sent_photos(request: Request, max_files: int, examples: Examples) -> list[SentPhoto]:
-    """Return the form's files, or the example that was chosen. Raises NoImage, TooLarge or ResultNotFound."""
-    if name := request.form.get(EXAMPLE):
-        return [SentPhoto(printable(name), examples.read(name))]
-    files = [file for file in request.files.getlist(FIELD) if file.filename]
-    if not files and FIELD in request.form:
-        raise NoImage("The field fileImage holds text; please send a file (with curl: -F fileImage=@photo.jpg).")
-    if not files:
-        raise NoImage("No photo was sent; please choose one (with curl: -F fileImage=@photo.jpg).")
-    if len(files) > max_files:
-        raise TooLarge(f"You sent {len(files)} photos, but one request may hold {max_files}; please send fewer.")
-    return [SentPhoto(printable(file.filename or ""), file.read()) for file in files]
+KEEP = "keep"  # 0: answer, and keep nothing
 
 
 class UploadViews:
@@ -58,18 +39,35 @@ class UploadViews:
         return self._rendering.page()
 
     def classify(self) -> Response:
+        if self._settings.max_zip_files:
+            cast(ZipRequest, request).allow_zips(self._settings)
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
-            photos = sent_photos(request, self._settings.max_files, self._examples())
-        answers = self._engine.classify([photo.data for photo in photos])
-        outcomes = [
-            self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)
-        ]
+            photos = sent_photos(request, self._settings, self._examples())
+        if len(photos) > self._settings.max_files:
+            return self._answer_as_they_come(photos)
+        answers = answers_to(self._engine, [content(photo) for photo in photos])
+        outcomes = self._recorded(photos, answers)
         response = self._rendering.outcomes(outcomes)
         self._recent.add(response, outcomes)
         return response
 
     def example(self, name: str) -> Response:
         return send_file(BytesIO(self._examples().read(name)), download_name=name, max_age=3600)
+
+    def _answer_as_they_come(self, photos: list[SentPhoto]) -> Response:
+        """Answer the photos of large zip files while the client reads the answers to the first."""
+        response = self._rendering.stream(self._outcomes_of(photos))
+        response.call_on_close(cast(ZipRequest, request).keep_open())
+        return response
+
+    def _outcomes_of(self, photos: list[SentPhoto]) -> Iterator[Outcome]:
+        for some in some_at_a_time(photos, self._settings.max_upload_mb * 2**20):
+            yield from self._recorded(some, patient_answers(self._engine, some, self._settings.timeout_s))
+
+    def _recorded(self, photos: list[SentPhoto], answers: Answers) -> list[Outcome]:
+        keep = request.form.get(KEEP) != "0"
+        pairs = zip(photos, answers, strict=True)
+        return [self._outcomes.record(photo.filename, answer, keep) for photo, answer in pairs]
 
     def _examples(self) -> Examples:
         return examples_of(self._engine, self._settings)

@@ -176,6 +176,16 @@ def test_an_altered_copy_is_found(folder, copy):
     assert the_sentence(folder, "Nearly the same photo is in two or more classes, where only one can be right: 12")
 
 
+def test_training_finds_the_near_copies_that_check_finds_at_any_size(folder):
+    """At another scale, some neighbours fall on the other side of the least difference."""
+    random = np.random.default_rng(5)
+    for number in range(6):
+        pale = Image.fromarray(random.integers(100, 140, (37, 53, 3), np.uint8)).resize((900, 600))
+        (folder / "cats" / f"pale-{number}.jpg").write_bytes(encoded(pale, "JPEG", quality=90))
+    hashes = [read(folder, size, resize).hashes for size, resize in (((96, 96), "crop"), ((260, 260), "stretch"))]
+    assert hashes[0].tolist() == hashes[1].tolist() == inspect(folder).usable.hashes.tolist()
+
+
 @needs_shared
 @pytest.mark.parametrize("copy", COPIES)
 def test_an_altered_copy_of_a_real_photo_is_found_and_no_other(copy):

@@ -1,5 +1,6 @@
 """Sets as people download them: their parts and classes are recognised, or a question names the option that decides."""
 
+import re
 import unicodedata
 
 import pytest
@@ -65,7 +66,10 @@ def test_an_unlabelled_part_is_left_out_and_said(tmp_path, path):
     [
         ["fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog", "fold3/cat", "fold3/dog"],
         ["2021/cat", "2021/dog", "2022/cat"],
-        ["cat/train", "cat/test", "dog/train", "dog/test"],
+        ["images/train/cat", "images/val/cat", "annotations"],
+        ["Data/set/train/cat", "Data/set/test/cat", "Annotations/cat"],
+        ["cat/train", "cat/test", "dog/train", "dog/test", "extra/train", "extra/other"],
+        ["trainval/cat", "trainval/dog", "test/cat", "test/dog"],
         ["train/cat", "train/dog", "extra/cat", "extra/dog", "test/cat", "test/dog"],
         ["train/images/cat", "train/images/dog", "train/masks/cat", "train/masks/dog", "test/x"],
         ["train", "test"],
@@ -87,6 +91,57 @@ def test_the_example_in_the_question_is_an_answer(tmp_path):
         find(tmp_path)
     assert found(tmp_path, "train=fold0,train=fold1,test=fold2") == (["cat", "dog"], ["test", "train"])
     assert len(find(tmp_path, DataOptions(parts="train=fold0,train=fold1,test=fold2")).photos) == 6
+
+
+@pytest.mark.parametrize(
+    ("names", "example"),
+    [
+        (["images/train/a", "images/val/a", "annotations"], "train=images/train,validation=images/val"),
+        (["trainval/cat", "trainval/dog", "test/cat", "test/dog"], "train=trainval,test=test"),
+        (["fold, 1/cat", "fold, 1/dog", "fold, 2/cat", "fold, 2/dog"], "'train=fold, 1,test=fold, 2'"),
+        (["pred/a", "rose"], "train=rose"),
+    ],
+)
+def test_the_example_follows_the_folders(tmp_path, names, example):
+    place(tmp_path, *(f"{name}/1.jpg" for name in names))
+    with pytest.raises(DataError, match=f"for example --parts {re.escape(example)};"):
+        find(tmp_path)
+
+
+def test_the_name_of_a_part_may_contain_commas(tmp_path):
+    place(tmp_path, *(f"{part}/{name}/1.jpg" for part in ("a, b", "c,d") for name in ("cat", "dog")))
+    assert found(tmp_path, "train=a, b,test=c,d") == (["cat", "dog"], ["test", "train"])
+
+
+@pytest.mark.parametrize("around", ["", "data/"])
+def test_every_class_may_be_divided_itself(tmp_path, around):
+    names = ("cat/train/1.jpg", "cat/val/2.jpg", "cat/test/3.jpg", "dog/Training/4.jpg", "dog/Testing/5.jpg")
+    place(tmp_path, *(around + name for name in names))
+    layout = find(tmp_path)
+    assert layout.classes == ["cat", "dog"]
+    photos = {photo.path.stem: (layout.classes[photo.label], photo.part) for photo in layout.photos}
+    assert photos == {
+        "1": ("cat", "train"), "2": ("cat", "validation"), "3": ("cat", "test"), "4": ("dog", "train"),
+        "5": ("dog", "test"),
+    }  # fmt: skip
+
+
+def test_one_folder_in_every_class_is_no_class(tmp_path):
+    place(tmp_path, "train/cat/images/1.jpg", "train/dog/images/2.jpg", "val/images/3.jpg")
+    assert found(tmp_path) == (["cat", "dog"], ["train"])
+    assert passed_over(tmp_path) == {"val/images": "not a class of the training part, so no label"}
+
+
+def test_of_two_folders_for_a_part_the_one_without_classes_is_named(tmp_path):
+    place(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/cat/1.jpg", "test/dog/1.jpg", "test1/1.jpg")
+    assert found(tmp_path) == (["cat", "dog"], ["test", "train"])
+    assert passed_over(tmp_path) == {"test1": "no class folders, so no labels"}
+
+
+def test_photos_beside_a_wrapping_folder_are_told(tmp_path):
+    place(tmp_path, "a/train/cat/1.jpg", "a/train/dog/1.jpg", "a/test/cat/1.jpg", "1.jpg", "a/2.jpg", "a/3.jpg")
+    beside = "beside the class folders, in none of them"
+    assert passed_over(tmp_path) == {".": f"1 photo {beside}", "a": f"2 photos {beside}"}
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path):

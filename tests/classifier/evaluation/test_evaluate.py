@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,4 +215,48 @@ def test_the_command_prints_what_evaluate_found(colours, photos, capsys):
     assert cli.main(["evaluate", str(colours), str(photos), "--json"]) == 0
     agrees(json.loads(capsys.readouterr().out), of(photos))
     assert cli.main(["evaluate", str(colours), str(photos)]) == 0
-    assert "of 27 photos right" in capsys.readouterr().out
+    assert re.search(r"of 27 photos right \(95% interval: \d+ to \d+%;", capsys.readouterr().out)
+
+
+def test_photos_of_one_class_are_measured(colours, tmp_path, capsys):
+    draw(tmp_path / "photos", "green", 7)
+    assert cli.main(["evaluate", str(colours), str(tmp_path / "photos"), "--json", "-o", str(tmp_path / "out")]) == 0
+    metrics = agrees(json.loads(capsys.readouterr().out), of(tmp_path / "photos"))
+    assert metrics["averages"]["macro"]["recall"] == pytest.approx(metrics["accuracy"])
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_command_takes_the_labels_of_a_table(colours, photos, tmp_path, capsys):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    rows = [(f"{path.parent.name}-{path.name}", path) for path in of(photos)]
+    for name, path in rows:
+        shutil.copy(path, flat / name)
+    table = "".join(f"{name},{path.parent.name}\n" for name, path in rows)
+    (tmp_path / "labels.csv").write_text("filename,label\n" + table)
+    command = ["evaluate", str(colours), str(flat), "--json", "--labels", str(tmp_path / "labels.csv")]
+    assert cli.main(command) == 0
+    agrees(json.loads(capsys.readouterr().out), of(photos))
+
+
+def test_the_command_takes_the_named_parts(colours, photos, capsys):
+    for name in ("blue", "green", "red"):
+        (photos / "fold1" / name).mkdir(parents=True)
+        for path in of(photos, f"{name}/*.png")[:3]:
+            path.rename(photos / "fold1" / name / path.name)
+        (photos / name).rename(photos / "fold1" / f"{name}.rest")
+        (photos / "fold2").mkdir(exist_ok=True)
+        (photos / "fold1" / f"{name}.rest").rename(photos / "fold2" / name)
+    assert cli.main(["evaluate", str(colours), str(photos), "--json"]) == 1
+    assert "--parts train=fold1,test=fold2" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(colours), str(photos), "--json", "--parts", "train=fold1,test=fold2"]) == 0
+    agrees(json.loads(capsys.readouterr().out), of(photos / "fold2"))
+
+
+def test_the_calibration_before_the_temperature_is_found_from_the_card(pristine, photos, tmp_path):
+    network, card = folder.read(pristine)
+    (tmp_path / "tempered").mkdir()
+    folder.write(tmp_path / "tempered", network, replace(card, training={"temperature": 1.5}))
+    metrics, _ = evaluate(tmp_path / "tempered", photos)
+    assert metrics["calibration_without_temperature"]["error"] != metrics["calibration"]["error"]
+    assert "calibration_without_temperature" not in evaluate(pristine, photos)[0]

@@ -16,10 +16,10 @@ from classifier.errors import DataError
 @pytest.fixture(scope="module", autouse=True)
 def scikit_learn():
     """Import here what imports scikit-learn and matplotlib, so that collecting the tests does not."""
-    global plots, report, measure, as_text
+    global plots, report, measure, as_text, in_percent, wilson_interval
     from classifier.evaluation import plots, report
-    from classifier.evaluation.metrics import measure
-    from classifier.evaluation.summary import as_text
+    from classifier.evaluation.metrics import measure, wilson_interval
+    from classifier.evaluation.summary import as_text, in_percent
 
 
 ODD = "<b>$x_1$</b> & 日本"
@@ -59,6 +59,46 @@ def test_loss_and_accuracy_are_those_by_hand():
     assert metrics["photos"] == 4
     assert metrics["accuracy"] == 0.5
     assert metrics["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.4) + math.log(0.8) + math.log(0.3)) / 4)
+
+
+def wilson(right, photos):
+    """Return the 95% interval (low, high) as SciPy computes it."""
+    from scipy.stats import binomtest
+
+    return list(binomtest(right, photos).proportion_ci(method="wilson"))
+
+
+@pytest.mark.parametrize(("right", "photos"), [(0, 1), (1, 1), (3, 4), (48, 60), (0, 60), (60, 60), (9123, 10_000)])
+def test_the_interval_of_the_accuracy_is_wilson_s(right, photos):
+    assert wilson_interval(right / photos, photos) == pytest.approx(wilson(right, photos), abs=1e-6)
+
+
+def test_the_interval_of_48_in_60_is_that_by_hand():
+    """(0.8 + 1.96^2 / 120) / (1 + 1.96^2 / 60) = 0.7819, give or take 0.0998."""
+    assert wilson_interval(0.8, 60) == pytest.approx((0.6822, 0.8817), abs=1e-4)
+    assert in_percent(wilson_interval(0.8, 60)) == "68 to 88%"
+    assert in_percent(wilson_interval(0.8, 10_000)) == "79.2 to 80.8%"
+
+
+def test_the_accuracy_comes_with_its_interval():
+    assert pets()["accuracy_interval"] == pytest.approx(wilson(2, 4), abs=1e-6)
+
+
+def test_the_calibration_without_the_temperature_is_that_of_the_logits():
+    random = np.random.default_rng(3)
+    logits, labels = random.normal(size=(200, 5)) * 3, random.integers(0, 5, 200)
+    plain, divided = (np.exp(some) / np.exp(some).sum(axis=1, keepdims=True) for some in (logits, logits / 2.5))
+    expected = measure(plain, labels, FIVE, majority=0)["calibration"]
+    found = measure(divided.astype(np.float32), labels, FIVE, majority=0, temperature=2.5)
+    assert found["calibration_without_temperature"]["error"] == pytest.approx(expected["error"], abs=1e-4)
+    assert found["calibration"] == measure(divided.astype(np.float32), labels, FIVE, majority=0)["calibration"]
+    assert "calibration_without_temperature" not in measure(plain, labels, FIVE, majority=0)
+
+
+def test_a_probability_of_zero_has_no_temperature():
+    scores = np.array([[1.0, 0.0], [0.5, 0.5]])
+    found = measure(scores, np.array([0, 1]), PETS, majority=0, temperature=3.0)
+    assert found["calibration_without_temperature"] == found["calibration"]
 
 
 def test_a_sure_wrong_answer_costs_much_but_not_infinitely_much():
@@ -159,8 +199,14 @@ def test_the_baseline_always_says_what_was_most_frequent_in_training():
 
 def test_with_a_threshold_only_the_surer_answers_count():
     limited = pets(threshold=0.7)["with_threshold"]  # 0.9 right, 0.8 right, 0.7 wrong
-    assert limited == {"threshold": 0.7, "answered": 0.75, "accuracy_of_answered": pytest.approx(2 / 3)}
+    assert limited == {
+        "threshold": 0.7,
+        "answered": 0.75,
+        "accuracy_of_answered": pytest.approx(2 / 3),
+        "interval_of_answered": pytest.approx(wilson(2, 3), abs=1e-6),
+    }
     assert pets(threshold=0.99)["with_threshold"]["accuracy_of_answered"] is None
+    assert pets(threshold=0.99)["with_threshold"]["interval_of_answered"] is None
     assert "with_threshold" not in pets()
 
 
@@ -181,7 +227,7 @@ def test_without_photos_or_with_a_model_gone_astray_there_is_a_sentence():
 
 def test_text_says_what_counts_first_and_names_every_class_and_confusion():
     text = as_text(measure(*flowers(), FIVE, majority=2, threshold=0.9), FIVE)
-    assert text.startswith("80.0% of 10 photos right (always predicting roses: 40.0%)\n")
+    assert text.startswith("80.0% of 10 photos right (95% interval: 49 to 94%; always predicting roses: 40.0%)\n")
     assert all(f"\n  {name} " in text for name in FIVE)
     assert text.endswith("roses taken for tulips: 2")
     assert "Answered, with a threshold of 90%: 0.0%" in text
@@ -225,9 +271,9 @@ FILES = {
 }  # fmt: skip
 
 
-def write(folder, photos, classes=FIVE, answered=None, **options):
+def write(folder, photos, classes=FIVE, answered=None, temperature=1.0, **options):
     scores, labels = answered or flowers()
-    metrics = measure(scores, labels, classes, majority=2)
+    metrics = measure(scores, labels, classes, majority=2, temperature=temperature)
     report.write(folder, "Flowers", metrics, classes, scores, labels, photos, **options)
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -243,6 +289,18 @@ def test_a_report_is_a_folder_of_a_page_its_pictures_and_the_numbers(folder, pho
     assert "fine-tuned MobileNetV2" in page
     assert "80.0%" in page
     assert "40.0%" in page
+
+
+def test_the_report_shows_the_interval_and_the_calibration_before_the_temperature(folder, photos, monkeypatch):
+    shown = []
+    save = plots.save
+    monkeypatch.setattr(plots, "save", lambda figure, path: shown.append(figure) or save(figure, path))
+    page = write(folder, photos, temperature=2.0)
+    assert "95% interval: 49 to 94%" in page
+    assert "Calibration error without the temperature" in page
+    (legend,) = [axes.get_legend() for figure in shown for axes in figure.axes if axes.get_legend()]
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["perfect calibration", "before the temperature", "after the temperature"]
 
 
 def test_a_report_needs_no_connection(folder, photos):
@@ -296,7 +354,7 @@ def test_a_gallery_shows_the_first_twelve_photos_that_can_be_read(tmp_path, phot
         lambda path: plots.learning_curves({}, path),
         lambda path: plots.learning_curves({"loss": [], "val_loss": []}, path),
         lambda path: plots.confusion_matrix([[0, 0], [0, 0]], PETS, path),
-        lambda path: plots.calibration([], path),
+        lambda path: plots.calibration([], [], path),
         lambda path: plots.gallery([], "None", path),
         lambda path: plots.gallery([(path, "not there")], "None", path),
     ],

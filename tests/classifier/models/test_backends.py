@@ -1,6 +1,7 @@
 """Keras on JAX answers as on TensorFlow, and so do the other back ends that are installed here.
 
-JAX compiles a model for each batch size, so the models are small. Each back end needs a process of its own.
+JAX compiles a model for each batch size, so the models are small and compiled without much thought. Each back end needs
+a process of its own.
 """
 
 import os
@@ -18,6 +19,7 @@ from web.settings import ROOT
 
 OTHERS = [name for name in ("jax", "torch", "openvino") if find_spec(name)]
 ON_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
+QUICKLY = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 LIMIT_S = 300
 ANSWER = """
 import sys
@@ -51,7 +53,7 @@ pytestmark = pytest.mark.tensorflow
 
 def run(backend, *arguments):
     """Run Python on a back end; returns what it printed."""
-    environ = {**os.environ, **ON_CPU, "KERAS_BACKEND": backend}
+    environ = {**os.environ, **ON_CPU, **QUICKLY, "KERAS_BACKEND": backend}
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stdout + done.stderr

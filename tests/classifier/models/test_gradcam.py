@@ -52,7 +52,6 @@ def test_a_toy_network_by_hand(keras, picture):
     np.testing.assert_allclose(heat(toy(keras, [[2, 0], [-1, 1]]), picture, 0), expected, atol=1e-6)
 
 
-@pytest.mark.every_backend
 def test_each_class_has_its_own_map(keras, picture):
     expected = np.zeros((4, 4))
     expected[0, 3] = 1
@@ -66,7 +65,6 @@ def test_a_map_where_nothing_speaks_for_the_class_is_all_zero(keras, picture):
     assert np.isfinite(found).all()
 
 
-@pytest.mark.every_backend
 def test_the_network_is_not_changed(keras, picture):
     network = toy(keras, [[2, 0], [-1, 1]])
     before = [weight.copy() for weight in network.get_weights()], network(picture[np.newaxis]), len(network.layers)
@@ -78,7 +76,6 @@ def test_the_network_is_not_changed(keras, picture):
     assert before[2] == after[2]
 
 
-@pytest.mark.every_backend
 def test_a_network_without_a_map_says_so(keras):
     pictures = keras.Input((4, 4, 3), dtype="uint8")
     flat = keras.layers.Flatten()(keras.ops.cast(pictures, "float32"))

@@ -105,9 +105,8 @@ def by_hand(network, scale="0..255"):
     return np.asarray(network(SCALED[scale](PIXELS.astype("float32")).astype("float32"), training=False))
 
 
-@pytest.mark.every_backend
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("kind", [functional, sequential])
+@pytest.mark.parametrize("kind", [pytest.param(functional, marks=pytest.mark.every_backend), sequential])
 def test_the_answers_are_the_original_ones(imported, kind, format):
     network = kind()
     ours, card = imported(network, format=format)
@@ -138,7 +137,6 @@ def test_networks_within_the_network_become_flat(imported, tmp_path, kind):
     assert "conv" in [layer.name for layer in network.layers]
 
 
-@pytest.mark.every_backend
 def test_two_networks_with_the_same_names_within_stay_two(imported):
     from keras import Input, Model, layers
 

@@ -96,13 +96,8 @@ def vgg16_by_hand(vgg16, photos):
     return by_hand(vgg16, preprocess_input, photos)
 
 
-@pytest.mark.parametrize("layout", ["keras 3", "legacy"])
-def test_vgg16_equals_keras_by_hand(vgg16, vgg16_by_hand, photos, labels_path, tmp_path, layout):
-    if layout == "legacy":
-        path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
-    else:
-        path = tmp_path / "vgg16.weights.h5"
-        vgg16.save_weights(path)
+def test_vgg16_equals_keras_by_hand(vgg16, vgg16_by_hand, photos, labels_path, tmp_path):
+    path = save_legacy(vgg16, tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     ours = load("vgg16", str(path), labels_path)
     pixels = [fit.to_pixels(decode.read(p.read_bytes(), SIZE, "stretch"), SIZE, "stretch") for p in photos]
     assert vgg16_by_hand.max() > 0.02  # far from uniform

@@ -1,15 +1,13 @@
 """Colours are those that the photo's profile defines, whatever the format; a useless profile changes nothing."""
 
 import io
-import struct
 import zlib
 
 import numpy as np
 import pytest
-from hostile.images import chunk
 from PIL import Image, ImageCms
 from support import profiles
-from support.pictures import encoded, textured
+from support.pictures import encoded, png_of_16_bits, textured
 
 from classifier.photos import decode, fit
 
@@ -67,18 +65,10 @@ def test_wide_colours_beside_transparency_and_in_palettes(mode):
     assert difference(ours, seen) < 2
 
 
-def colour_png_of_16_bits(pixels: np.ndarray, profile: bytes) -> bytes:
-    """Return a PNG of uint16 pixels (height, width, 3)."""
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    chunks = {b"IHDR": header, b"iCCP": b"x\0\0" + zlib.compress(profile), b"IDAT": zlib.compress(rows), b"IEND": b""}
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*item) for item in chunks.items())
-
-
 def test_a_colour_png_of_16_bits_is_converted():
     photo, profile = textured(), WIDE["ProPhoto"]
     stored = np.asarray(as_stored(photo, profile)).astype(np.uint16) * 257
-    assert difference(shown(colour_png_of_16_bits(stored, profile)), photo) < 3
+    assert difference(shown(png_of_16_bits(stored, iCCP=b"x\0\0" + zlib.compress(profile))), photo) < 3
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16", "L with transparency"])
@@ -143,7 +133,24 @@ USELESS = {
 def test_a_useless_profile_changes_no_pixel(profile, resize):
     photo = textured((700, 600))
     with_profile, without = (encoded(photo, "JPEG", icc_profile=given) for given in (profile, b""))
-    np.testing.assert_array_equal(shown(with_profile, resize=resize), shown(without, resize=resize))
+    ours, plain = (decode.read(data, resize=resize) for data in (with_profile, without))
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(plain))
+    np.testing.assert_array_equal(*(fit.to_pixels(image, (96, 96), resize) for image in (ours, plain)))
+
+
+@pytest.mark.parametrize("size", [(700, 500), (1500, 1100)])
+def test_stretching_gives_the_pixels_that_a_converted_photo_would(size):
+    """Nearest neighbours are the same before the conversion and after it; a preview is an average, made before it."""
+    photo, profile = textured(size), WIDE["ProPhoto"]
+    stored = as_stored(photo, profile)
+    image = decode.read(encoded(stored, icc_profile=profile), resize="stretch")
+    converted = ImageCms.profileToProfile(stored, opened(profile), SRGB)
+    expected = fit.to_pixels(converted, (96, 64), "stretch")
+    for _ in range(2):  # neither changes the image
+        np.testing.assert_array_equal(fit.to_pixels(image, (96, 64), "stretch"), expected)
+        preview = Image.open(io.BytesIO(fit.to_preview(image)))
+        assert difference(np.asarray(preview, int), Image.open(io.BytesIO(fit.to_preview(converted)))) < 3
+        assert "icc_profile" not in preview.info
 
 
 def test_stretching_converts_as_well():

@@ -33,11 +33,12 @@ pytestmark = pytest.mark.tensorflow
 def tensorflow():
     """Import here what imports TensorFlow, so that collecting the tests does not."""
     global keras, folder, pretrained, weights, fit, transfer
-    global backbone, fit_head, train, train_network, with_recipe_defaults
+    global backbone, fit_head, softmax, train, train_network, with_recipe_defaults
     import keras
 
     from classifier.models import folder, pretrained, weights
     from classifier.training import fit, transfer
+    from classifier.training.calibration import softmax
     from classifier.training.head import fit_head
     from classifier.training.train import train, train_network, with_recipe_defaults
     from classifier.training.transfer import backbone
@@ -643,7 +644,7 @@ def test_the_default_backbone_on_a_cpu_is_an_installed_one(by_default):
 
 
 def test_a_trained_network_is_calibrated_explained_and_lowered(by_default, data):
-    output, _ = by_default
+    output, metrics = by_default
     network, card = folder.read(output)
     assert not [layer for layer in network.layers if isinstance(layer, keras.Model)]
     assert network.get_layer("temperature").scale == pytest.approx(1 / card.training["temperature"])
@@ -653,6 +654,10 @@ def test_a_trained_network_is_calibrated_explained_and_lowered(by_default, data)
     assert heat.shape == (2, 2)
     assert np.isfinite(heat).all()
     np.testing.assert_allclose(lowered(photo[np.newaxis]), ours(photo[np.newaxis]), atol=0.1)
+    logits = keras.Model(network.input, network.get_layer("temperature").input)(photo[np.newaxis]).numpy()
+    divided = softmax(logits / card.training["temperature"])
+    np.testing.assert_allclose(ours(photo[np.newaxis]), divided, atol=1e-4)
+    assert card.metrics["calibration_without_temperature"]["bins"] == metrics["calibration_without_temperature"]["bins"]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 from web.settings import Settings
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.every_backend]
+pytestmark = pytest.mark.tensorflow
 
 THRESHOLD = 0.6
 UNSURE = picture("#806e60")  # not much redder than green or blue
@@ -68,6 +68,7 @@ def text(response) -> str:
     return unescape(response.get_data(as_text=True))
 
 
+@pytest.mark.every_backend
 def test_the_page_and_json_say_its_labels(site):
     assert "This looks like: red (" in text(post(site, picture("red")))
     assert "colours</strong> on" in text(site.get("/"))
@@ -77,6 +78,7 @@ def test_the_page_and_json_say_its_labels(site):
     assert {prediction["wnid"] for prediction in document["results"][0]["predictions"]} == {""}
 
 
+@pytest.mark.every_backend
 def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, tmp_path):
     """The same photos get the same probabilities in three ways and by hand."""
     from classifier.dataset import reading
@@ -114,6 +116,7 @@ def test_the_site_the_command_line_and_the_evaluation_agree(site, engine, own, t
             assert max(answer, key=answer.get) == max(expected, key=expected.get)
 
 
+@pytest.mark.every_backend
 def test_evaluate_counts_what_the_site_would_say(site, own, tmp_path):
     from classifier.evaluation import evaluate
 
@@ -129,6 +132,7 @@ def test_evaluate_counts_what_the_site_would_say(site, own, tmp_path):
     assert metrics["accuracy"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.every_backend
 def test_under_its_threshold_it_is_not_sure(site):
     response = post(site, UNSURE)
     assert NOT_SURE in text(response)
@@ -174,7 +178,7 @@ def test_without_a_place_for_results_it_is_unsure_all_the_same(make_site):
     assert NOT_SURE in text(post(make_site(keep_hours=0), UNSURE))
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=pytest.mark.every_backend), "float16"])
 def test_it_runs_in_reduced_precision_but_for_the_softmax(own, precision):
     from classifier.models import folder
     from classifier.models.precision import PROBABILITIES, rebuilt
