@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from classifier.errors import ClassifierError
+from classifier.terms import NO_TERMS, SURE, Broader, Terms
 
 
 class Label(NamedTuple):
@@ -32,8 +33,16 @@ class ModelInfo:
     device: str
     precision: str
     is_random: bool
-    threshold: float  # below this top probability the answer is "not sure"; 0 if it is always sure
+    threshold: float  # below this top probability the answer is "not sure"; 0 if it has none
     device_reason: str = ""  # one sentence: why the graphics card does not answer, if that needs an explanation
+    terms: Terms = NO_TERMS  # broader ones than the classes
+
+    def sure_from(self, threshold: float | None = None) -> float:
+        """Return the probability from which on the best class is sure by itself; 0 if it always is.
+
+        `threshold` takes the place of the model's own. A model without one is not always sure if it has broader terms.
+        """
+        return (self.threshold or SURE * bool(self.terms)) if threshold is None else threshold
 
 
 class ServedModel(Protocol):
@@ -80,7 +89,8 @@ class Stages:
 class Answer:
     """The most probable classes of a photo, best first, its preview (JPEG), and the time it took.
 
-    `notice` is a sentence about a file that lacks its last bytes.
+    `notice` is a sentence about a file that lacks its last bytes, `broader` the narrowest term above the best class
+    that is sure, and `scores` the probabilities of all classes, float32 (classes,).
     """
 
     predictions: tuple[Prediction, ...]
@@ -88,6 +98,8 @@ class Answer:
     seconds: float = 0.0
     stages: Stages | None = None
     notice: str = ""
+    broader: Broader | None = None
+    scores: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

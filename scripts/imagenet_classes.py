@@ -3,7 +3,8 @@
     python scripts/imagenet_classes.py ~/.keras/models/imagenet_class_index.json
 
 The class index is Keras' (index -> WordNet id, label). The broader terms come from WordNet 3.0, whose noun offsets are
-ImageNet's ids: `apt-get install wordnet-base` puts them into /usr/share/wordnet.
+ImageNet's ids: `apt-get install wordnet-base` puts them into /usr/share/wordnet. The section `everyday` is written by
+hand and kept: the terms that people use, each as a singular noun with an article that is true of all its classes.
 """
 
 import json
@@ -28,8 +29,11 @@ def main(class_index: str) -> None:
             broader[wnid] = nouns[wnid]
             left += nouns[wnid][1]
     parents = {wnid: nouns[wnid][1] for wnid, _ in classes}
-    TARGET.write_text(document(classes, parents, broader), "utf-8")
-    print(f"{len(classes)} classes and {len(broader)} broader terms: {TARGET}")
+    everyday = json.loads(TARGET.read_text("utf-8"))["everyday"]
+    if unknown := everyday.keys() - broader.keys():
+        raise SystemExit(f"Expected everyday terms above the classes, found {', '.join(sorted(unknown))}; remove them.")
+    TARGET.write_text(document(classes, parents, broader, everyday), "utf-8")
+    print(f"{len(classes)} classes, {len(broader)} broader terms, {len(everyday)} of them everyday: {TARGET}")
 
 
 def synsets(path: Path) -> Iterator[tuple[str, tuple[str, list[str]]]]:
@@ -51,15 +55,22 @@ def licence(path: Path) -> list[str]:
     return [line.strip().partition(" ")[2].strip() for line in lines]
 
 
-def document(classes: list[list[str]], parents: dict[str, list[str]], broader: dict[str, tuple[str, list[str]]]) -> str:
+def document(
+    classes: list[list[str]],
+    parents: dict[str, list[str]],
+    broader: dict[str, tuple[str, list[str]]],
+    everyday: dict[str, str],
+) -> str:
     """Return the file's text: JSON with a class or a term on each line, so that a change can be reviewed."""
     rows = [json.dumps([wnid, label, parents[wnid]], ensure_ascii=False) for wnid, label in classes]
     terms = [f"{json.dumps(wnid)}: {json.dumps(broader[wnid])}" for wnid in sorted(broader)]
+    words = [f"{json.dumps(wnid)}: {json.dumps(everyday[wnid])}" for wnid in sorted(everyday)]
     parts = {
         "source": json.dumps("Keras' ImageNet class index; broader terms: WordNet 3.0"),
         "licence": json.dumps(licence(NOUNS), indent=1),
         "classes": "[\n" + ",\n".join(rows) + "\n]",
         "broader": "{\n" + ",\n".join(terms) + "\n}",
+        "everyday": "{\n" + ",\n".join(words) + "\n}",
     }
     return "{\n" + ",\n".join(f'"{name}": {text}' for name, text in parts.items()) + "\n}\n"
 

@@ -27,7 +27,7 @@ export function watch(card, site, side, keep) {
   }
 
   function show(predictions, sure) {
-    state.textContent = sure === false ? "Not sure" : readable(predictions[0].label);
+    state.textContent = readable(predictions[0].label) + (sure === false ? "?" : "");
     card.querySelectorAll("li").forEach((line, place) => {
       const { label, score } = predictions[place];
       line.querySelector(".label").textContent = readable(label);

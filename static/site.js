@@ -45,8 +45,9 @@ async function inside(entry) {
 
 function choose({ target }) {
   if (target.type !== "file") return;
-  start([...target.files]);
+  const files = [...target.files];
   target.value = "";
+  start(files);
 }
 
 function paste(event) {
@@ -103,6 +104,7 @@ let list = find(".many"); // of many answers
 
 function start(files) {
   if (!files.length) return;
+  if (files.length > 1 && find("[name=together]")?.checked) return submit(files);
   const isListed = list || files.length > 1 || files[0].type.includes("zip");
   const cards = files.map((file) => pending(file, copyOf(isListed ? "waiting" : "pending")));
   if (isListed && !list) show(list = copyOf("many"));
@@ -110,6 +112,14 @@ function start(files) {
   else show(...cards);
   cards[0].scrollIntoView({ block: "nearest" });
   send(cards);
+}
+
+/* Photos of one thing go in one request. */
+function submit(files) {
+  const transfer = new DataTransfer();
+  for (const file of files) transfer.items.add(file);
+  find("#fileImage").files = transfer.files;
+  find("form.upload").submit();
 }
 
 /* Show answers in place of the home page or of earlier ones. */

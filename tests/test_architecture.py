@@ -17,7 +17,19 @@ TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 GROUND = {
     f"classifier.{name}"
-    for name in ("atomic", "contract", "errors", "installed", "logs", "nvidia", "options", "progress", "text")
+    for name in (
+        "atomic",
+        "contract",
+        "errors",
+        "installed",
+        "logs",
+        "nvidia",
+        "options",
+        "progress",
+        "ranking",
+        "terms",
+        "text",
+    )
 }
 # Each package, and the packages that it may import besides itself and the ground.
 ARROWS = {

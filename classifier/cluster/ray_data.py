@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.contract import ModelInfo, Prediction, Resize, ServedModel
+from classifier.contract import Answer, ModelInfo, Prediction, Resize, ServedModel
 from classifier.errors import ClassifierError
 from classifier.options import Limits
 from classifier.photos import files
@@ -16,6 +16,7 @@ from classifier.photos.decode import read
 from classifier.photos.fit import to_pixels
 from classifier.prediction.rows import Row, answered
 from classifier.serving.engine import LocalEngine
+from classifier.terms import Broader
 
 BATCH = 32
 BLOCK_BYTES = 16 * 2**20  # of decoded photos on their way at once: about a hundred
@@ -40,13 +41,18 @@ class Streaming:
         leave = self._cluster.connect(1)
         try:
             for row in self._stream(files).iter_rows():
-                predictions = tuple(Prediction(**best) for best in json.loads(row["predictions"]))
-                path = Path(row["file"])
-                yield (
-                    answered(path, predictions, self._model.threshold) if predictions else Row(path, error=row["error"])
-                )
+                yield self._row(row)
         finally:
             leave()
+
+    def _row(self, row: dict[str, Any]) -> Row:
+        path = Path(row["file"])
+        if row["error"]:
+            return Row(path, error=row["error"])
+        answer = json.loads(row["answer"])
+        predictions = tuple(Prediction(**best) for best in answer["predictions"])
+        broader = Broader(**answer["broader"]) if answer["broader"] else None
+        return answered(path, predictions, broader, self._model.sure_from())
 
     def _stream(self, files: Sequence[str]) -> Any:
         data = self._cluster.ray.data
@@ -93,13 +99,19 @@ class Predictor:
         self._engine = LocalEngine(load(), limits)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Turn a batch's columns `file`, `error`, `pixels` (n, h, w, 3) into `file`, `error`, `predictions` (JSON)."""
+        """Turn a batch's columns `file`, `error`, `pixels` (n, h, w, 3) into `file`, `error`, `answer` (JSON)."""
         errors = list(batch["error"])
-        predictions = ["[]"] * len(errors)
+        answers = [""] * len(errors)
         wanted = [i for i, error in enumerate(errors) if not error]
         for i, answer in zip(wanted, self._engine.classify_pixels([batch["pixels"][i] for i in wanted]), strict=True):
             if isinstance(answer, ClassifierError):
                 errors[i] = str(answer)
             else:
-                predictions[i] = json.dumps([asdict(best) for best in answer.predictions])
-        return {"file": batch["file"], "error": np.array(errors, object), "predictions": np.array(predictions, object)}
+                answers[i] = as_json(answer)
+        return {"file": batch["file"], "error": np.array(errors, object), "answer": np.array(answers, object)}
+
+
+def as_json(answer: Answer) -> str:
+    """Return the parts of an answer that a row needs."""
+    broader = asdict(answer.broader) if answer.broader else None
+    return json.dumps({"predictions": [asdict(best) for best in answer.predictions], "broader": broader})

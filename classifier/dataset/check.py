@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from classifier.dataset.duplicates import Group, grouped, without_duplicates
+from classifier.dataset.groups import Groups, about_groups
 from classifier.dataset.hashes import SIZE, difference_hash, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, PARTS, SEED, TEST, VALIDATION, DataOptions
@@ -62,6 +63,7 @@ class DatasetCheck:
     similar: list[Group]
     usable: Dataset  # the photos that training would keep, without pixels
     passed_over: list[Rejected]  # files and folders that were not read
+    groups: Groups
 
 
 def inspect(folder: Path, options: DataOptions = DEFAULTS) -> DatasetCheck:
@@ -74,7 +76,9 @@ def inspect(folder: Path, options: DataOptions = DEFAULTS) -> DatasetCheck:
     same, similar = copies(readable)
     usable = usable_photos(folder, classes, readable)
     parts = given_parts(photos)
-    return DatasetCheck(folder, classes, photos, parts, readable, unreadable, same, similar, usable, layout.passed_over)
+    return DatasetCheck(
+        folder, classes, photos, parts, readable, unreadable, same, similar, usable, layout.passed_over, layout.groups
+    )
 
 
 def check_file(photo: Photo) -> FileCheck:
@@ -147,6 +151,7 @@ def warnings(found: DatasetCheck) -> list[str]:
     mislabelled = [f"{shown(check.photo, folder)}: {check.format}" for check in others]
     passed_over = [f"{printable(str(path.relative_to(folder)))}: {reason}" for path, reason in found.passed_over]
     return [
+        *about_groups(found.groups),
         *finding("Passed over without reading it", "item", passed_over),
         *finding("Classes whose names differ in upper and lower case only", "group", case_variants(found.classes)),
         *finding("Training leaves out files that cannot be read", "file", unreadable),

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
 
 from classifier.dataset import part_names
 from classifier.dataset.folders import inner_names, is_photo, key, own_photos, subfolders, unwrapped
+from classifier.dataset.groups import Groups, grouped
 from classifier.dataset.label_file import read_labels
 from classifier.dataset.options import AUTO, DEFAULTS, NONE, DataOptions
 from classifier.dataset.part_names import UNLABELLED
@@ -33,11 +34,12 @@ class Photo(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """The classes of a data folder, sorted, every file of every class, and what was passed over."""
+    """The classes of a data folder, sorted, every file of every class, what was passed over, and groups of classes."""
 
     classes: list[str]
     photos: list[Photo]
     passed_over: list[Rejected]
+    groups: Groups = field(default_factory=dict)
 
 
 def find(folder: Path, options: DataOptions = DEFAULTS, least: int = 2) -> Layout:
@@ -78,8 +80,9 @@ def in_folders(folder: Path, options: DataOptions) -> Layout:
     found: Divided = [(part, class_folders(root)) for part, root in roots]
     if options.parts == AUTO:
         found = unambiguous(folder, found, passed_over)
+    found, groups = (found, {}) if options.flat else grouped(found)
     names = sorted({name for _, classes in found for name in classes})
-    return Layout(names, photos_of(found, names, passed_over), list(dict.fromkeys(passed_over)))
+    return Layout(names, photos_of(found, names, passed_over), list(dict.fromkeys(passed_over)), groups)
 
 
 def unambiguous(folder: Path, found: Divided, passed_over: list[Rejected]) -> Divided:

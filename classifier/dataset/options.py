@@ -38,6 +38,8 @@ class DataOptions(BaseModel):
         description="a CSV file of filename,label for photos that are not in a folder per class",
     )
 
+    flat: bool = Field(default=False, description="folders inside a class folder are not classes of their own")
+
     def named_parts(self) -> list[tuple[str, str]]:
         """Return (part, folder) for every folder that `parts` names."""
         found = map(ENTRY.fullmatch, entries(self.parts))

@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from classifier import contract
+from classifier.dataset.groups import Groups, about_groups
 from classifier.dataset.hashes import hash_of, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, DataOptions
@@ -35,6 +36,7 @@ class Dataset:
     pixels: np.ndarray  # uint8 (rows, height, width, 3), memory-mapped
     hashes: np.ndarray  # uint64 (n, 4), the difference hash of each photo
     passed_over: list[Rejected] = field(default_factory=list)  # files and folders that were not read
+    groups: Groups = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -51,8 +53,10 @@ class Dataset:
         return np.asarray(self.pixels[self.rows[indices]])
 
     def log_rejected(self) -> None:
-        """Log what was passed over and every file that is left out, with the reason, and names that look alike."""
+        """Log what was passed over and every file that is left out, with the reason, groups, and names alike."""
         files.log_passed_over(self.passed_over)
+        for sentence in about_groups(self.groups):
+            log.info(sentence)
         for names in case_variants(self.classes):
             log.warning("These classes differ in upper and lower case only: %s", names)
         for path, reason in self.rejected:
@@ -109,4 +113,6 @@ def read(
     hashes = np.frombuffer(b"".join(hash for _, hash in looks), np.uint64).reshape(-1, 4)
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     kept = [photos[row] for row in rows]
-    return Dataset(folder, classes, kept, digests, rejected, np.array(rows, int), pixels, hashes, layout.passed_over)
+    return Dataset(
+        folder, classes, kept, digests, rejected, np.array(rows, int), pixels, hashes, layout.passed_over, layout.groups
+    )

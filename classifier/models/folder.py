@@ -23,6 +23,7 @@ from classifier.contract import Resize
 from classifier.errors import StartupError
 from classifier.models import weights  # noqa: F401  # registers `classifier>Unset`, which saved networks refer to
 from classifier.photos.limits import MAX_SIDE
+from classifier.terms import Term, Terms
 from classifier.text import is_class_name, one_line, printable
 
 NETWORK, CARD = "model.keras", "model.json"
@@ -36,7 +37,8 @@ def class_name(name: str) -> str:
     return name
 
 
-Labels = Annotated[list[Annotated[str, AfterValidator(class_name)]], Field(min_length=2)]
+ClassName = Annotated[str, AfterValidator(class_name)]
+Labels = Annotated[list[ClassName], Field(min_length=2)]
 Side = Annotated[int, Field(strict=True, gt=0, le=MAX_SIDE)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Digest = Annotated[str, Field(coerce_numbers_to_str=True)]  # a number is wrong as any other digest is
@@ -47,6 +49,7 @@ EXPECTED = {
     "color_mode": "color_mode to be rgb or grayscale",
     "resize": "resize to be crop or stretch",
     "threshold": "threshold to be from 0 to 1",
+    "groups": "groups to be an object of lists of labels",
     "sha256": "sha256 to be a text",
     "training": "training and metrics to be objects",
     "metrics": "training and metrics to be objects",
@@ -63,10 +66,19 @@ class ModelCard:
     color_mode: Literal["rgb", "grayscale"] = "rgb"
     resize: Resize = "crop"
     threshold: Share = 0.0  # an answer with a lower probability is "not sure"
+    groups: dict[ClassName, list[str]] = field(default_factory=dict)  # of labels: a broader term for each
     sha256: Digest = ""  # of model.keras
     training: dict[str, Any] = field(default_factory=dict)  # recipe, options, data; for people
     metrics: dict[str, Any] = field(default_factory=dict)  # on the test photos
     versions: dict[str, str] = field(default_factory=dict)
+
+
+def terms_of(card: ModelCard) -> Terms:
+    """Return the groups of at least two labels as broader terms."""
+    classes = {
+        name: tuple(i for i, label in enumerate(card.labels) if label in group) for name, group in card.groups.items()
+    }
+    return Terms(tuple(Term("", name, indices) for name, indices in classes.items() if len(indices) > 1))
 
 
 def write(folder: Path, network: keras.Model, card: ModelCard) -> None:

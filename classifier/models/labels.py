@@ -1,10 +1,14 @@
 """The names of a model's outputs, resolved once at start-up and never during a request."""
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from classifier.contract import Label
 from classifier.errors import StartupError
+from classifier.terms import Term, Terms
 from classifier.text import is_class_name, one_line
 
 IMAGENET = Path(__file__).with_name("imagenet.json")
@@ -14,8 +18,37 @@ WAY_OUT = "Way out: correct the file, or leave CLASSIFIER_LABELS unset for Image
 
 def imagenet() -> list[Label]:
     """Return the 1,000 ImageNet classes in the order of the outputs."""
-    classes = json.loads(IMAGENET.read_text("utf-8"))["classes"]
-    return [Label(wnid, name) for wnid, name, _ in classes]
+    return [Label(wnid, name) for wnid, name, _ in imagenet_file()["classes"]]
+
+
+def imagenet_terms(labels: Iterable[Label]) -> Terms:
+    """Return the everyday terms above classes with ImageNet's WordNet IDs, each for two classes or more."""
+    document = imagenet_file()
+    parents = {wnid: above for wnid, _, above in document["classes"]}
+    classes = defaultdict(list)
+    for index, label in enumerate(labels):
+        for wnid in ancestors(parents.get(label.wnid, []), document["broader"]):
+            classes[wnid].append(index)
+    words = document["everyday"].items()
+    return Terms(tuple(Term(wnid, word, tuple(classes[wnid])) for wnid, word in words if len(classes[wnid]) > 1))
+
+
+def ancestors(wnids: Sequence[str], broader: Mapping[str, tuple[str, list[str]]]) -> set[str]:
+    """Return these terms and all that are broader."""
+    found: set[str] = set()
+    left = [*wnids]
+    while left:
+        wnid = left.pop()
+        if wnid not in found:
+            found.add(wnid)
+            left += broader[wnid][1]
+    return found
+
+
+def imagenet_file() -> dict[str, Any]:
+    """Return the content of imagenet.json, which scripts/imagenet_classes.py writes."""
+    document: dict[str, Any] = json.loads(IMAGENET.read_text("utf-8"))
+    return document
 
 
 def read(path: Path) -> list[Label]:

@@ -56,7 +56,8 @@ def from_folder(options: ModelOptions) -> Model:
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
     class_labels = [Label("", name) for name in card.labels]
-    return Model(path.resolve().name, network, class_labels, resize=card.resize, threshold=card.threshold)
+    name, terms = path.resolve().name, folder.terms_of(card)
+    return Model(name, network, class_labels, resize=card.resize, threshold=card.threshold, terms=terms)
 
 
 def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
@@ -65,7 +66,8 @@ def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
     is_random = options.weights == "random"
     class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
     network = build(options.model, options.weights, len(class_labels), resolve(options.precision), fetch)
-    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random)
+    terms = labels.imagenet_terms(class_labels)
+    return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random, terms=terms)
 
 
 def build(name: str, weights_from: str, classes: int, precision: str = "float32", fetch: Fetch = obtain) -> keras.Model:

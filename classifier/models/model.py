@@ -8,6 +8,7 @@ import numpy as np
 from classifier.contract import Label, ModelInfo, Resize
 from classifier.models import backend
 from classifier.models.gradcam import GradCam
+from classifier.terms import NO_TERMS, Terms
 
 # VGG16 on 2 cores, ms per image in batches of 1, 4, 16 and 32: 155, 142, 137, 135 (and 0.4 GB more).
 LARGEST_RUN = {"CPU": 16, "GPU": 128}
@@ -31,6 +32,7 @@ class Model:
         resize: Resize,
         is_random: bool = False,
         threshold: float = 0.0,
+        terms: Terms = NO_TERMS,
     ) -> None:
         self.info = ModelInfo(
             name=name,
@@ -41,6 +43,7 @@ class Model:
             precision=next((w.dtype for w in network.weights if len(w.shape) > 1), "float32"),
             is_random=is_random,
             threshold=threshold,
+            terms=terms,
         )
         self.network = network
         self._run = backend.compiled(network)

@@ -13,6 +13,7 @@ from classifier.errors import StartupError
 from classifier.prediction.rows import Row
 
 PARQUET_ROWS = 10_000  # written at once
+RANK = "_0123456789"  # at the end of a column
 NEEDS_PARQUET = "Parquet files need pyarrow: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
 
 Record = dict[str, Any]  # at least `file`, and `error` if there is one
@@ -28,12 +29,15 @@ class Format(NamedTuple):
 
 def columns(top: int) -> list[str]:
     """Return the columns of a table of rows with at most `top` predictions, most probable first."""
-    return ["file", "error", "sure", *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score"))]
+    ranks = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score")]
+    return ["file", "error", "sure", "broader", "broader_score", *ranks]
 
 
 def flat(row: Row) -> Record:
     """Return the row as a record with the columns of `columns`."""
     record: Record = {"file": printable_path(row.path), "error": row.error, "sure": row.sure}
+    if row.broader:
+        record |= {"broader": row.broader.label, "broader_score": round(row.broader.score, 6)}
     for rank, best in enumerate(row.predictions, start=1):
         record |= {f"label_{rank}": best.label, f"score_{rank}": round(best.score, 6)}
     return record
@@ -42,8 +46,9 @@ def flat(row: Row) -> Record:
 def nested(row: Row) -> Record:
     """Return the row as a JSON object with a list of predictions."""
     sure = {} if row.sure is None else {"sure": row.sure}
+    broader = {"broader": asdict(row.broader)} if row.broader else {}
     outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
-    return {"file": printable_path(row.path)} | sure | outcome
+    return {"file": printable_path(row.path)} | sure | broader | outcome
 
 
 def printable_path(path: Path | str) -> str:
@@ -84,8 +89,8 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def write_parquet(records: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     arrow, parquet = pyarrow()
-    types = {"file": arrow.string(), "error": arrow.string(), "sure": arrow.bool_(), "label": arrow.string()}
-    schema = arrow.schema([(name, types.get(name.partition("_")[0], arrow.float64())) for name in columns])
+    types = dict.fromkeys(("file", "error", "broader", "label"), arrow.string()) | {"sure": arrow.bool_()}
+    schema = arrow.schema([(name, types.get(name.rstrip(RANK), arrow.float64())) for name in columns])
     remaining = iter(records)
     with parquet.ParquetWriter(path, schema) as writer:
         while some := list(islice(remaining, PARQUET_ROWS)):

@@ -54,7 +54,13 @@ def write_table(rows: Iterable[Row], out: IO[str]) -> None:
             table.add_row(str(row.path), "-", row.error)
         else:
             best = row.predictions[0]
-            doubt = "not sure, perhaps " if row.sure is False else ""
-            table.add_row(str(row.path), doubt + best.label, percent(best.score, 2))
+            table.add_row(str(row.path), f"{reservation(row)}{best.label}", percent(best.score, 2))
     width = None if out.isatty() else 10_000  # no path is broken over lines in a file or a pipe
     Console(file=out, markup=False, emoji=False, highlight=False, width=width).print(table)
+
+
+def reservation(row: Row) -> str:
+    """Return what to write before the first class if it is not sure: "dog, perhaps "."""
+    if row.sure is not False:
+        return ""
+    return f"{row.broader.label if row.broader else 'not sure'}, perhaps "

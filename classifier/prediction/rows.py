@@ -12,6 +12,7 @@ from classifier.errors import ClassifierError
 from classifier.photos import files
 from classifier.progress import progress
 from classifier.serving.engine import LocalEngine
+from classifier.terms import Broader, certainty
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class Row(NamedTuple):
     path: Path
     predictions: tuple[Prediction, ...] = ()
     error: str | None = None
-    sure: bool | None = None  # whether the first prediction reaches the model's threshold, if it has one
+    sure: bool | None = None  # whether the first prediction is sure by itself; None if the model does not say
+    broader: Broader | None = None  # what is sure if it is not
 
 
 def predict(engine: LocalEngine, paths: Sequence[Path]) -> Iterator[Row]:
@@ -56,8 +58,9 @@ def row_of(engine: LocalEngine, path: Path) -> Row:
         return Row(path, error=str(answer))
     if answer.notice:
         log.warning("%s: %s", path, answer.notice)
-    return answered(path, answer.predictions, engine.model.threshold)
+    return answered(path, answer.predictions, answer.broader, engine.model.sure_from())
 
 
-def answered(path: Path, predictions: tuple[Prediction, ...], threshold: float) -> Row:
-    return Row(path, predictions, sure=predictions[0].score >= threshold if threshold else None)
+def answered(path: Path, predictions: tuple[Prediction, ...], broader: Broader | None, sure_from: float) -> Row:
+    sure, broader = certainty(predictions[0].score, broader, sure_from)
+    return Row(path, predictions, sure=sure, broader=broader)

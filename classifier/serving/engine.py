@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL.Image import Image
 
-from classifier.contract import Answer, Explanation, Prediction, ServedModel, Stages
+from classifier.contract import Answer, Explanation, ServedModel, Stages
 from classifier.errors import ClassifierError, NotExplainable
 from classifier.options import Limits
 from classifier.photos import decode, fit
+from classifier.ranking import ranked
 from classifier.serving.admission import patience_s, user_facing_errors
 from classifier.serving.batching import Batcher
 from classifier.serving.explainer import Explainer, ExplanationRequest
@@ -168,8 +169,9 @@ class LocalEngine(Permanent):
         seconds = time.monotonic() - started
         waited = max(0.0, seconds - asked.decode_s - scored.seconds)
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
-        ranked = self._rank(scored.scores, top or self._limits.top)
-        return Answer(ranked, asked.preview, seconds, stages, asked.notice)
+        predictions = ranked(scored.scores, self.model.labels, top or self._limits.top)
+        broader = self.model.terms.surest(scored.scores)
+        return Answer(predictions, asked.preview, seconds, stages, asked.notice, broader, scored.scores)
 
     @contextmanager
     def _decoder(self, deadline: float) -> Iterator[None]:
@@ -212,8 +214,3 @@ class LocalEngine(Permanent):
         if self.model.resize == "crop":
             return fit.centre_box(size, self.model.size)
         return (0.0, 0.0, float(size[0]), float(size[1]))
-
-    def _rank(self, scores: np.ndarray, top: int) -> tuple[Prediction, ...]:
-        best = np.argsort(-scores, kind="stable")[:top]
-        labels = self.model.labels
-        return tuple(Prediction(int(i), labels[i].wnid, labels[i].name, float(scores[i])) for i in best)

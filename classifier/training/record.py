@@ -65,6 +65,7 @@ def card(trained: Trained, found: dict[str, Any]) -> folder.ModelCard:
         color_mode="grayscale" if options.grayscale else "rgb",
         resize=options.resize,
         threshold=trained.threshold,
+        groups=photos.groups,
         metrics=found,
         training=done | {"data": data | counts, "options": given},
     )

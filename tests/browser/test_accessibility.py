@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 from support.browsers import wait_for_all
-from support.models import ToyModel
+from support.models import TERMS, ToyModel
 from support.needs import needs_chromium
 from support.pictures import picture
 from support.sites import listening
@@ -120,6 +120,20 @@ def test_an_answer_that_is_not_sure(visit, tmp_path):
     page = visit(DoubtfulModel())
     send(page, tmp_path, picture())
     expect(page.locator("article h2").first).to_contain_text("Not sure")
+    check(page)
+
+
+def test_a_broader_term_and_several_photos_of_one_thing(visit, tmp_path):
+    page = visit(ToyModel(terms=TERMS))
+    page.check("text=These photos show one thing")
+    check(page)
+    for name in ("olive", "red"):
+        (tmp_path / f"{name}.png").write_bytes(picture(name))
+    page.set_input_files("#fileImage", [*tmp_path.glob("*.png")])
+    page.wait_for_selector("text=Together, the photos show a red fox")
+    check(page)
+    send(page, tmp_path, picture("olive"))
+    expect(page.locator("#live")).to_contain_text("Surely a mammal")
     check(page)
 
 

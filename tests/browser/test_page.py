@@ -101,6 +101,13 @@ def test_dropped_and_pasted_photos_join_the_chosen_ones_and_can_be_left_out(page
     assert sorted(engine.arrived) == sorted([picture("red"), picture("blue"), picture("blue")])
 
 
+def test_photos_of_one_thing_get_one_answer(page):
+    page.get_by_label("These photos show one thing").check()
+    send(page, *colours("red", "maroon"))
+    page.wait_for_selector("text=Together, the photos show a red fox")
+    expect(page.locator(ROW)).to_have_count(2)
+
+
 def test_dragging_away_ends_the_drop_state_and_text_never_begins_it(page):
     dispatch(page, "dragover")
     expect(page.locator("body.dropping")).to_have_count(0)

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from classifier.contract import Label, ModelInfo
+from classifier.terms import Term, Terms
 
 COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
+# An olive picture is half a fox and half a cat, and so surely a mammal; a grey one is a third of each class.
+TERMS = Terms((Term("n01861778", "mammal", (0, 1)), Term("n09999999", "alien", (1, 2))))
 
 
 class ToyModel:
@@ -55,6 +58,8 @@ def poisoned(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) ->
 
 class HeldModel(ToyModel):
     """Waits while the folder contains `hold`, records its batches there, fails on black (exception) and white (NaN)."""
+
+    info = replace(ToyModel.info, terms=TERMS)
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

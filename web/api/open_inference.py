@@ -25,8 +25,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from classifier.contract import Prediction
+from classifier.contract import Answer, Prediction
 from classifier.errors import Misunderstood
+from classifier.terms import certainty
 from web.api.encoded_image import BASE64, check_count, from_base64
 from web.api.json_input import (
     TAG,
@@ -254,10 +255,14 @@ def read_pixels(given: PixelsTensor, binary: bytes | None, size: tuple[int, int]
 
 
 def response_body(
-    model: str, inference: Inference, ranked: Sequence[Sequence[Prediction]]
+    model: str, inference: Inference, answers: Sequence[Answer], sure_from: float
 ) -> tuple[bytes, dict[str, str]]:
-    """Return the response's body and headers; `ranked` holds the k best classes of each of n images."""
+    """Return the response's body and headers for the answers to n images, each with its k best classes.
+
+    A name is sure from the probability `sure_from` on; 0 if every name counts as sure.
+    """
     outputs, binary = [], b""
+    ranked = [answer.predictions for answer in answers]
     for name, as_binary in inference.outputs.items():
         datatype, element = OUTPUTS[name]
         data = [element(prediction) for predictions in ranked for prediction in predictions]
@@ -266,10 +271,28 @@ def response_body(
         outputs.append(tensor(name, datatype, (len(ranked), len(ranked[0])), **content))
         binary += own
     id = {} if inference.id is None else {"id": inference.id}
-    document = json.dumps({"model_name": model, "model_version": VERSION, **id, "outputs": outputs}).encode()
+    parameters = certainties(answers, sure_from)
+    about = {"model_name": model, "model_version": VERSION} | id | ({"parameters": parameters} if parameters else {})
+    document = json.dumps(about | {"outputs": outputs}).encode()
     if not binary:
         return document, {"Content-Type": "application/json"}
     return document + binary, {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(document))}
+
+
+def certainties(answers: Sequence[Answer], sure_from: float) -> Object:
+    """Return the response's parameters, which can only be texts, numbers and booleans: one set for each image.
+
+    `sure_0`, `broader_0`, `broader_wnid_0` and `broader_score_0` belong to the first image.
+    """
+    parameters: Object = {}
+    for image, answer in enumerate(answers):
+        sure, broader = certainty(answer.predictions[0].score, answer.broader, sure_from)
+        parameters |= {} if sure is None else {f"sure_{image}": sure}
+        if broader:
+            parameters[f"broader_{image}"] = broader.label
+            parameters[f"broader_wnid_{image}"] = broader.wnid
+            parameters[f"broader_score_{image}"] = broader.score
+    return parameters
 
 
 LENGTH = struct.Struct("<I")  # before each element of a binary BYTES tensor

@@ -67,7 +67,8 @@ class ApiViews:
             answers = self._engine.classify(inference.images, inference.top)
         else:
             answers = self._engine.classify_pixels(list(inference.pixels), inference.top)
-        content, headers = open_inference.response_body(name, inference, all_ranked(answers))
+        sure_from = self._engine.model.sure_from(self._settings.threshold)
+        content, headers = open_inference.response_body(name, inference, all_answered(answers), sure_from)
         return Response(content, headers=headers)
 
     def model_status(self, name: str, version: str = VERSION) -> Response:
@@ -80,14 +81,14 @@ class ApiViews:
         self._check(name, version)
         asked = self._predict()
         answers = self._engine.classify(asked.images, top=len(self._engine.model.labels))
-        return jsonify(tensorflow_serving.response(asked.member, all_ranked(answers)))
+        return jsonify(tensorflow_serving.response(asked.member, ranked(answers)))
 
     def image_classification(self, name: str) -> Response:
         """Classify an image for Hugging Face's task: a plain body, or JSON with parameters."""
         self._check(name)
         image, top = self._image()
-        (ranked,) = all_ranked(self._engine.classify([image], top))
-        return jsonify(hugging_face.response(ranked))
+        (predictions,) = ranked(self._engine.classify([image], top))
+        return jsonify(hugging_face.response(predictions))
 
     def _check(self, name: str, version: str = VERSION) -> None:
         present = self._engine.model.name
@@ -134,10 +135,15 @@ class ApiViews:
             self._parsing.release()
 
 
-def all_ranked(answers: Sequence[Answer | ClassifierError]) -> list[tuple[Prediction, ...]]:
-    """Return the ranked classes of every image, or raise the first error: these protocols answer all or nothing."""
+def ranked(answers: Sequence[Answer | ClassifierError]) -> list[tuple[Prediction, ...]]:
+    """Return the ranked classes of every image, or raise the first error."""
+    return [answer.predictions for answer in all_answered(answers)]
+
+
+def all_answered(answers: Sequence[Answer | ClassifierError]) -> list[Answer]:
+    """Return the answers of all images, or raise the first error: these protocols answer all or nothing."""
     for number, answer in enumerate(answers, 1):
         if isinstance(answer, ClassifierError):
             which = f"Image {number} of {len(answers)}: " if len(answers) > 1 else ""
             raise type(answer)(f"{which}{answer}") from answer
-    return [answer.predictions for answer in answers if isinstance(answer, Answer)]
+    return [answer for answer in answers if isinstance(answer, Answer)]

@@ -17,7 +17,7 @@ from web.pages.recent import Recent
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
 from web.pages.upload import UploadViews
-from web.pages.wording import percent, readable, sentence
+from web.pages.wording import percent, readable, sentence, surely, together_sentence
 from web.settings import Settings
 
 
@@ -28,7 +28,7 @@ def add_pages(
 
     `on_feedback` hears whether we were right.
     """
-    outcomes = Outcomes(engine, uploads, settings.threshold)
+    outcomes = Outcomes(engine, uploads, settings.threshold, settings.top)
     recent = Recent(uploads, outcomes, settings.keep_hours)
     rendering = Rendering(engine, settings, outcomes.threshold, recent.outcomes)
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
@@ -42,5 +42,7 @@ def add_pages(
 def add_templates(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.jinja_env.globals.update(readable_formats=READABLE, unique=partial(secrets.token_hex, 4))
-    app.jinja_env.filters.update(percent=percent, readable=readable, sentence=sentence)
+    app.jinja_env.filters.update(
+        percent=percent, readable=readable, sentence=sentence, surely=surely, together=together_sentence
+    )
     Bootstrap5(app)

@@ -11,7 +11,9 @@ from flask import url_for
 from classifier.contract import Answer, Engine, Prediction
 from classifier.errors import ClassifierError
 from classifier.photos.fit import preview_size
+from classifier.ranking import combined, ranked
 from classifier.storage.kept import KeptResults
+from classifier.terms import Broader, Certainty, certainty
 from web.problems import Problem, problem
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,9 @@ class Outcome:
     picture: str | None = None
     size: tuple[int, int] | None = None  # of the picture: (width, height)
     predictions: tuple[Prediction, ...] = ()
-    sure: bool | None = None  # whether the top prediction reaches the model's threshold, if it has one
+    sure: bool | None = None  # whether the top prediction is sure by itself; None if the model does not say
+    broader: Broader | None = None  # what is sure if it is not
+    is_named: bool = True  # False below the threshold: then the page says "not sure" in place of a name
     seconds: float | None = None
     feedback: dict[str, Any] | None = None  # the visitor's: label, right
     notice: str | None = None
@@ -37,24 +41,47 @@ class Outcome:
         """Return the outcome in the shape that `POST /` promises."""
         if self.error:
             return {"filename": self.filename, "error": self.error.as_json()}
-        optional = {"notice": self.notice, "sure": self.sure, "feedback": self.feedback}
+        optional = {"notice": self.notice, "feedback": self.feedback}
         return (
             {"filename": self.filename, "id": self.id, "url": self.url}
             | {name: value for name, value in optional.items() if value is not None}
-            | {"predictions": [asdict(prediction) for prediction in self.predictions]}
+            | answer_json(self.predictions, self.sure, self.broader)
         )
+
+
+@dataclass(frozen=True)
+class Together:
+    """The one answer for several photos of one thing."""
+
+    photos: int
+    predictions: tuple[Prediction, ...]
+    sure: bool | None
+    broader: Broader | None
+    is_named: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return answer_json(self.predictions, self.sure, self.broader)
+
+
+def answer_json(predictions: Sequence[Prediction], sure: bool | None, broader: Broader | None) -> dict[str, Any]:
+    """Return an answer in JSON; without `sure` or `broader` where they do not apply."""
+    optional = {"sure": sure, "broader": broader and asdict(broader)}
+    present = {name: value for name, value in optional.items() if value is not None}
+    return present | {"predictions": [asdict(prediction) for prediction in predictions]}
 
 
 class Outcomes:
     """Makes outcomes of answers and keeps them.
 
-    A top probability below `threshold` (0 to 1), or the model's own if that is None, counts as not sure.
+    An answer lists `top` classes. A top probability below `threshold` (0 to 1), or the model's own if that is None,
+    counts as not sure.
     """
 
-    def __init__(self, engine: Engine, uploads: KeptResults, threshold: float | None) -> None:
+    def __init__(self, engine: Engine, uploads: KeptResults, threshold: float | None, top: int) -> None:
         self._engine = engine
         self._uploads = uploads
         self._threshold = threshold
+        self._top = top
 
     def threshold(self) -> float:
         return self._engine.model.threshold if self._threshold is None else self._threshold
@@ -63,13 +90,14 @@ class Outcomes:
         """Return the outcome of an answer, kept if it shall and can be; its picture can be shown even if it is not."""
         if isinstance(answer, ClassifierError):
             return Outcome(filename=filename, error=problem(answer))
-        threshold = self.threshold()
-        sure = answer.predictions[0].score >= threshold if threshold else None
+        sure, broader = self._certainty(answer.predictions, answer.broader)
         outcome = Outcome(
             filename=filename,
             size=preview_size(answer.preview),
             predictions=answer.predictions,
             sure=sure,
+            broader=broader,
+            is_named=self._is_named(answer.predictions),
             seconds=answer.seconds,
             notice=answer.notice or None,
         )
@@ -82,6 +110,22 @@ class Outcomes:
             notice = f"{answer.notice} This result could not be kept, so it has no address of its own.".lstrip()
             return replace(with_embedded_picture(outcome, answer.preview), notice=notice)
 
+    def together(self, answers: Sequence[Answer | ClassifierError]) -> Together | None:
+        """Return the one answer for all photos that could be answered; None if none could."""
+        scores = [answer.scores for answer in answers if isinstance(answer, Answer) and answer.scores is not None]
+        if not scores:
+            return None
+        model, probabilities = self._engine.model, combined(scores)
+        predictions = ranked(probabilities, model.labels, self._top)
+        sure, broader = self._certainty(predictions, model.terms.surest(probabilities))
+        return Together(len(scores), predictions, sure, broader, self._is_named(predictions))
+
+    def _certainty(self, predictions: Sequence[Prediction], broader: Broader | None) -> Certainty:
+        return certainty(predictions[0].score, broader, self._engine.model.sure_from(self._threshold))
+
+    def _is_named(self, predictions: Sequence[Prediction]) -> bool:
+        return predictions[0].score >= self.threshold()
+
     def load(self, id: str) -> tuple[Outcome, str]:
         """Return the outcome kept under `id` and the name of its model. Raises ResultNotFound."""
         kept = self._uploads.answer(id)
@@ -92,20 +136,19 @@ class Outcomes:
         return [outcome_of(id, kept) for id, kept in self._uploads.answers(ids).items()]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
-        about = {
-            "model": self._engine.model.name,
-            "predictions": [asdict(prediction) for prediction in outcome.predictions],
-            "sure": outcome.sure,
-            "size": outcome.size,
-        }
-        return self._uploads.keep(preview, about | ({"notice": outcome.notice} if outcome.notice else {}))
+        about: dict[str, Any] = {"model": self._engine.model.name, "is_named": outcome.is_named, "size": outcome.size}
+        about |= {"notice": outcome.notice} if outcome.notice else {}
+        return self._uploads.keep(preview, about | answer_json(outcome.predictions, outcome.sure, outcome.broader))
 
 
 def outcome_of(id: str, kept: dict[str, Any]) -> Outcome:
     """Return the outcome of an answer that is kept under `id`."""
     predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
     optional = {name: kept.get(name) for name in ("sure", "feedback", "notice", "size")}
-    return with_addresses(Outcome(predictions=predictions, **optional), id)
+    broader = Broader(**kept["broader"]) if kept.get("broader") else None
+    is_named = kept.get("is_named", kept.get("sure") is not False)  # before broader terms, these were the same
+    outcome = Outcome(predictions=predictions, broader=broader, is_named=is_named, **optional)
+    return with_addresses(outcome, id)
 
 
 def with_addresses(outcome: Outcome, id: str) -> Outcome:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import SecurityError, Unauthorized
 
 from classifier.contract import Engine, ModelInfo
 from web.pages.examples import examples_of
-from web.pages.outcome import Outcome
+from web.pages.outcome import Outcome, Together
 from web.pages.spreadsheet import csv_lines
 from web.problems import CSV, prefers_csv, prefers_json, problem, problem_json, set_status
 from web.settings import Settings
@@ -69,16 +69,23 @@ class Rendering:
         set_status(response, found, error)
         return response
 
-    def outcomes(self, outcomes: Sequence[Outcome], model: str | None = None, many: bool = False) -> Response:
+    def outcomes(
+        self,
+        outcomes: Sequence[Outcome],
+        model: str | None = None,
+        together: Together | None = None,
+        many: bool = False,
+    ) -> Response:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
         failure = errors[0] if len(errors) == len(outcomes) else None
         model = model or self._engine.model.name
-        document = {"model": model, "results": [outcome.as_json() for outcome in outcomes]}
+        one = {"together": together.as_json()} if together else {}
+        document = {"model": model} | one | {"results": [outcome.as_json() for outcome in outcomes]}
         if prefers_csv(request):
             response = Response("".join(csv_lines(outcomes, model)), mimetype=CSV)
         elif not prefers_json(request):
-            response = self.page(outcomes, answered_by=model, many=many)
+            response = self.page(outcomes, answered_by=model, together=together, many=many)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -119,6 +126,7 @@ class Rendering:
         outcomes: Sequence[Outcome] = (),
         notice: str | None = None,
         answered_by: str | None = None,
+        together: Together | None = None,
         many: bool = False,
     ) -> Response:
         """Return the page. It lists `many` outcomes, as it does more than one anyway, instead of showing one."""
@@ -132,6 +140,7 @@ class Rendering:
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
+            "together": together,
             "notice": notice,
             "csv_lines": lines,
             "csv": data_url(lines) if many else None,

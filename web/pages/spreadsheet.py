@@ -31,7 +31,9 @@ def record(outcome: Outcome, model: str) -> dict[str, Any]:
         return {"filename": outcome.filename, "error": outcome.error.detail}
     best = outcome.predictions[0]
     answer = {"label": best.label, "score": round(best.score, 6), "sure": outcome.sure, "model": model}
-    return {"filename": outcome.filename, "url": outcome.url} | answer
+    broader = outcome.broader
+    also = {"broader": broader.label, "broader_score": round(broader.score, 6)} if broader else {}
+    return {"filename": outcome.filename, "url": outcome.url} | answer | also
 
 
 def cell(value: Any) -> str:

@@ -15,6 +15,7 @@ from web.pages.rendering import Rendering
 from web.pages.sent import Answers, SentPhoto, answers_to, content, patient_answers, sent_photos, some_at_a_time
 from web.settings import Settings
 
+TOGETHER = "together"  # 1: the photos show one thing, so they get one answer besides their own
 KEEP = "keep"  # 0: answer, and keep nothing
 
 
@@ -47,7 +48,8 @@ class UploadViews:
             return self._answer_as_they_come(photos)
         answers = answers_to(self._engine, [content(photo) for photo in photos])
         outcomes = self._recorded(photos, answers)
-        response = self._rendering.outcomes(outcomes)
+        together = self._outcomes.together(answers) if request.form.get(TOGETHER) == "1" else None
+        response = self._rendering.outcomes(outcomes, together=together)
         self._recent.add(response, outcomes)
         return response
 

@@ -5,6 +5,7 @@ from functools import cache
 
 from classifier import text
 from classifier.contract import Prediction
+from classifier.terms import Broader
 from web.pages.inflection import inflect
 from web.pages.nouns import is_singular_noun
 
@@ -18,9 +19,30 @@ def sentence(prediction: Prediction) -> str:
     All classes of ImageNet take one.
     """
     label, score = readable(prediction.label), percent(prediction.score)
-    if WORDNET_ID.fullmatch(prediction.wnid) or is_singular_noun(label):
+    if takes_article(prediction.wnid, label):
         return f"The image you uploaded is {with_article(label)} ({score})"
     return f"This looks like: {label} ({score})"
+
+
+def together_sentence(prediction: Prediction) -> str:
+    """Return "Together, the photos show an Egyptian cat (47.31%)", or without an article, as `sentence`."""
+    return f"Together, the photos show {named(prediction.wnid, prediction.label)} ({percent(prediction.score)})"
+
+
+def surely(broader: Broader) -> str:
+    """Return "Surely a dog (97%)" for a broader term."""
+    return f"Surely {named(broader.wnid, broader.label)} ({text.percent(broader.score, decimals=0)})"
+
+
+def named(wnid: str, label: str) -> str:
+    """Return a readable label, with an article if it takes one."""
+    readable_label = readable(label)
+    return with_article(readable_label) if takes_article(wnid, readable_label) else readable_label
+
+
+def takes_article(wnid: str, label: str) -> bool:
+    """Return True for all classes and broader terms of ImageNet, and for other labels that are singular nouns."""
+    return bool(WORDNET_ID.fullmatch(wnid)) or is_singular_noun(label)
 
 
 def readable(label: str) -> str:

@@ -7,6 +7,7 @@ from support.needs import SHARED, needs_shared
 from support.pictures import installed
 
 from classifier.serving.engine import LocalEngine
+from classifier.terms import certainty
 
 pytestmark = pytest.mark.tensorflow
 
@@ -91,3 +92,22 @@ def test_most_shared_photos_are_named_first(model, ask):
     wnids = [path.name[:9] for path in photos]
     assert sum(wnid == found[0] for wnid, found in zip(wnids, ranked, strict=True)) >= 21
     assert sum(wnid in found for wnid, found in zip(wnids, ranked, strict=True)) >= 23
+
+
+@needs_shared
+def test_what_is_surely_on_shared_photos_is_true(lite2):
+    engine = LocalEngine(lite2)
+    photos = sorted((SHARED / "photos").iterdir())
+    answers = engine.classify([path.read_bytes() for path in photos])
+    engine.close()
+    indices = {label.wnid: index for index, label in enumerate(lite2.info.labels)}
+    members = {term.wnid: term.classes for term in lite2.info.terms.terms}
+    right, names = [], 0
+    for path, answer in zip(photos, answers, strict=True):
+        best, true = answer.predictions[0], indices[path.name[:9]]
+        sure, broader = certainty(best.score, answer.broader, lite2.info.sure_from())
+        names += sure
+        right += [best.index == true] if sure else [true in members[broader.wnid]] if broader else []
+    assert right.count(False) <= 1
+    assert names >= 0.6 * len(photos)
+    assert len(right) > names

@@ -64,10 +64,10 @@ def test_json_is_an_object_per_line_with_the_answers_of_the_engine(engine, photo
 def test_csv_has_the_same_columns_in_every_row(engine, photos):
     failed, text = ran(engine, [photos / "b.txt", photos], "csv")
     header, *rows = csv.reader(io.StringIO(text))
-    assert header == ["file", "error", "sure", "label_1", "score_1", "label_2", "score_2"]
-    assert [row[3] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
-    assert {len(row) for row in rows} == {7}
-    assert rows[1][4] == f"{256 / 258:.6f}"
+    assert header == ["file", "error", "sure", "broader", "broader_score", "label_1", "score_1", "label_2", "score_2"]
+    assert [row[5] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
+    assert {len(row) for row in rows} == {9}
+    assert rows[1][6] == f"{256 / 258:.6f}"
     assert "not an image" in rows[0][1]
     assert failed == 3
 
@@ -79,7 +79,8 @@ def test_csv_is_the_same_printed_and_in_a_file(engine, photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("format", "expected"), [("csv", "file,error,sure,label_1,score_1,label_2,score_2\r\n"), ("json", "")]
+    ("format", "expected"),
+    [("csv", "file,error,sure,broader,broader_score,label_1,score_1,label_2,score_2\r\n"), ("json", "")],
 )
 def test_an_empty_folder_is_an_empty_answer(engine, tmp_path, format, expected):
     assert ran(engine, [tmp_path], format) == (0, expected)

@@ -23,6 +23,7 @@ pytestmark = [rays_warnings, pytest.mark.ray]
 
 SOON = 30  # seconds; only a broken engine ever waits so long
 PHOTOS = [picture("red"), picture("lime"), picture("blue", format="JPEG"), encoded(textured((700, 500)), "WEBP")]
+PHOTOS += [picture("olive")]
 BAD = {
     "nothing": b"",
     "text": b"no image at all",
@@ -87,6 +88,8 @@ def is_same(answer, expected):
     assert [p.index for p in answer.predictions] == [p.index for p in expected.predictions]
     assert [p.label for p in answer.predictions] == [p.label for p in expected.predictions]
     assert [p.score for p in answer.predictions] == pytest.approx([p.score for p in expected.predictions], abs=1e-5)
+    assert answer.broader == expected.broader
+    np.testing.assert_allclose(answer.scores, expected.scores, atol=1e-5)
     return answer.preview == expected.preview
 
 
@@ -98,6 +101,13 @@ def test_the_same_answers_in_the_same_order(engine, oracle):
 
 def test_the_same_facts(engine, oracle):
     assert engine.model == oracle.model == HeldModel.info
+
+
+def test_what_is_between_two_classes_has_their_broader_term_and_all_scores(engine):
+    (answer,) = engine.classify([picture("olive")])
+    assert (answer.broader.wnid, answer.broader.label) == ("n01861778", "mammal")
+    assert answer.broader.score == pytest.approx(float(answer.scores[:2].sum()))
+    assert answer.scores.shape == (3,)
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)

@@ -23,6 +23,7 @@ from classifier.dataset.split import split
 from classifier.errors import DataError, NotDownloaded, StartupError
 from classifier.photos import decode
 from classifier.photos.fit import to_pixels
+from classifier.terms import Term
 from classifier.training.options import Options
 from web.settings import ROOT
 
@@ -113,6 +114,16 @@ def test_a_model_folder_has_all_that_people_and_the_site_want(trained):
     assert [example.format for example in examples] == ["JPEG"] * 3
     assert output.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in output.parent.iterdir()] == ["colours"]
+
+
+def test_folders_of_class_folders_are_written_as_groups(tmp_path):
+    draw(tmp_path / "data" / "cold", ("blue", "green"))
+    draw(tmp_path / "data", ("red",), seed=1)
+    train(tmp_path / "data", tmp_path / "model", Options(**{**TINY, "epochs": 1}))
+    card = folder.read_card(tmp_path / "model")
+    assert card.labels == ["blue", "green", "red"]
+    assert card.groups == {"cold": ["blue", "green"]}
+    assert folder.terms_of(card).terms == (Term("", "cold", (0, 1)),)
 
 
 def test_the_order_of_the_labels_is_that_of_the_outputs(trained, data):

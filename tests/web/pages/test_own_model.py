@@ -24,6 +24,7 @@ from web.settings import Settings
 pytestmark = pytest.mark.tensorflow
 
 THRESHOLD = 0.6
+GROUPS = {"warm": ["red", "green"]}
 UNSURE = picture("#806e60")  # not much redder than green or blue
 NOT_SURE = "Not sure what the image you uploaded is"
 
@@ -31,7 +32,7 @@ NOT_SURE = "Not sure what the image you uploaded is"
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A model folder that knows red, green and blue, with two examples."""
-    path = write_colours(tmp_path_factory.mktemp("models") / "colours", threshold=THRESHOLD)
+    path = write_colours(tmp_path_factory.mktemp("models") / "colours", threshold=THRESHOLD, groups=GROUPS)
     (path / "examples").mkdir()
     for name, colour in (("1.jpg", "red"), ("2.PNG", "blue")):
         (path / "examples" / name).write_bytes(picture(colour))
@@ -147,6 +148,15 @@ def test_under_its_threshold_it_is_not_sure(site):
 def test_above_its_threshold_it_is_sure(site):
     assert NOT_SURE not in text(post(site, picture("red")))
     assert post(site, picture("red"), json=True).json["results"][0]["sure"] is True
+
+
+def test_a_group_of_classes_may_be_sure_where_none_of_them_is(site, engine, make_site):
+    (result,) = post(site, UNSURE, json=True).json["results"]
+    both = sum(prediction["score"] for prediction in result["predictions"] if prediction["label"] in GROUPS["warm"])
+    assert result["broader"] == {"wnid": "", "label": "warm", "score": pytest.approx(both)}
+    assert f"Surely warm ({both:.0%})" in text(post(site, UNSURE))
+    assert "broader" not in post(site, picture("red"), json=True).json["results"][0]
+    assert "broader" not in post(make_site(threshold=0.0), UNSURE, json=True).json["results"][0]
 
 
 def test_a_kept_result_stays_as_sure_as_it_was(site, make_site):

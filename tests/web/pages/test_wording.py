@@ -2,7 +2,7 @@
 
 import pytest
 
-from classifier.serving.engine import Prediction
+from classifier.contract import Prediction
 from web.pages.wording import percent, printable, readable, sentence
 
 
