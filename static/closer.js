@@ -47,16 +47,11 @@ export function frameOn(photo, layer, ask) {
     event.preventDefault();
   }
 
-  /* The picture is in the middle of the layer, perhaps with bands beside it. */
   function look() {
     const { naturalWidth, naturalHeight } = image;
-    const scale = Math.max(naturalWidth / layer.offsetWidth, naturalHeight / layer.offsetHeight);
-    const [width, height] = [layer.offsetWidth * scale, layer.offsetHeight * scale];
-    const canvas = Object.assign(document.createElement("canvas"), { width: part.width * width, height: part.height * height });
-    const context = canvas.getContext("2d");
-    context.fillStyle = "white";
-    context.fillRect(0, 0, width, height);
-    context.drawImage(image, (width - naturalWidth) / 2 - part.left * width, (height - naturalHeight) / 2 - part.top * height);
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [part.width * naturalWidth, part.height * naturalHeight].map(Math.round);
+    canvas.getContext("2d").drawImage(image, -part.left * naturalWidth, -part.top * naturalHeight);
     canvas.toBlob(ask, "image/jpeg", 0.95);
   }
 
@@ -65,6 +60,8 @@ export function frameOn(photo, layer, ask) {
     photo.querySelector(".closer").focus();
   }
 
+  const ratio = (image.offsetWidth * image.naturalHeight) / (image.offsetHeight * image.naturalWidth);
+  layer.style.inset = [ratio, 1 / ratio].map((share) => `${Math.max(0, 50 - 50 * share)}%`).join(" "); // no bands
   place({ left: 0.25, top: 0.25, width: 0.5, height: 0.5 });
   Object.assign(layer, { onpointerdown: press, onkeydown: type });
   layer.querySelector(".look").onclick = look;

@@ -27,9 +27,8 @@ function drag(event) {
 
 /* A dropped folder counts as the photos in it and in its folders. */
 async function filesIn({ items, files }) {
-  const dropped = [...files];
-  const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry.isDirectory)) return dropped;
+  const entries = [...items].map((item) => item.webkitGetAsEntry?.());
+  if (!entries.some((entry) => entry?.isDirectory)) return [...files];
   return (await Promise.all(entries.map(inside))).flat(Infinity);
 }
 
@@ -37,8 +36,8 @@ async function inside(entry) {
   const result = (from, method) => new Promise((resolve) => from[method](resolve, () => resolve([])));
   if (entry.name.startsWith(".")) return [];
   if (entry.isFile) return [await result(entry, "file")].flat().filter(({ type }) => /^$|^image|zip/.test(type));
-  const found = [];
   const reader = entry.createReader();
+  const found = [];
   for (let some; (some = await result(reader, "readEntries")).length; ) found.push(...some);
   return Promise.all(found.map(inside));
 }
@@ -51,8 +50,9 @@ function choose({ target }) {
 }
 
 function paste(event) {
-  if (event.clipboardData.files.length) event.preventDefault();
-  start([...event.clipboardData.files]);
+  const { files } = event.clipboardData;
+  if (files.length) event.preventDefault();
+  start([...files]);
 }
 
 /* Preparing */
@@ -66,26 +66,20 @@ function prepared(file, side) {
 
 async function prepare(file, side) {
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-  const preview = drawn(bitmap, side / Math.max(bitmap.width, bitmap.height));
+  const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
+  const preview = drawn(bitmap, side / long);
   Object.assign(preview, { role: "img", ariaLabel: `Preview of ${file.name}` });
-  const body = await reduced(bitmap, file);
+  const scale = Math.max(SENT_SIDE / long, shorter() / short); // the server and its model need no more
+  const isLarge = file.size > LARGE_BYTES && file.type !== "image/gif" && scale < 1;
+  const small = isLarge && (await new Promise((resolve) => drawn(bitmap, scale).toBlob(resolve, "image/jpeg", 0.9)));
   bitmap.close();
-  return { preview, body };
+  return { preview, body: small && small.size < file.size ? small : file };
 }
 
 const shorter = () => Number(find("form.upload").dataset.shorter ?? Infinity);
 
-/* The server and its model need no more. */
-async function reduced(bitmap, file) {
-  const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
-  const scale = Math.max(SENT_SIDE / long, shorter() / short);
-  if (file.size <= LARGE_BYTES || file.type === "image/gif" || scale >= 1) return file;
-  const small = await new Promise((resolve) => drawn(bitmap, scale).toBlob(resolve, "image/jpeg", 0.9));
-  return small && small.size < file.size ? small : file;
-}
-
 function drawn(bitmap, scale) {
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * Math.min(1, scale))));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.round(side * Math.min(1, scale)) || 1);
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
   context.fillStyle = "white";
@@ -104,6 +98,7 @@ let list = find(".many"); // of many answers
 
 function start(files) {
   if (!files.length) return;
+  find("dialog")?.close();
   if (files.length > 1 && find("[name=together]")?.checked) return submit(files);
   const isListed = list || files.length > 1 || files[0].type.includes("zip");
   const cards = files.map((file) => pending(file, copyOf(isListed ? "waiting" : "pending")));
@@ -114,7 +109,6 @@ function start(files) {
   send(cards);
 }
 
-/* Photos of one thing go in one request. */
 function submit(files) {
   const transfer = new DataTransfer();
   for (const file of files) transfer.items.add(file);
@@ -122,7 +116,6 @@ function submit(files) {
   find("form.upload").submit();
 }
 
-/* Show answers in place of the home page or of earlier ones. */
 function show(...answers) {
   if (!find("#answers")) find("#page").replaceChildren(copyOf("answering"));
   document.body.classList.remove("start");
@@ -131,8 +124,8 @@ function show(...answers) {
 }
 
 function pending(file, card) {
-  const part = (name) => find(`.${name}`, card);
-  photos.set(card, { file, card, isRow: card.matches("tr"), state: part("state"), sent: part("sent"), retry: part("retry") });
+  const [state, sent, retry] = [".state", ".sent", ".retry"].map((part) => find(part, card));
+  photos.set(card, { file, card, isRow: card.matches("tr"), state, sent, retry });
   rename(card, file.name);
   return card;
 }
@@ -156,7 +149,7 @@ function proceed() {
 
 function end() {
   find("#answers").ariaBusy = "false";
-  const next = find("#answers :is(.summary p, h2, .retry:not([hidden]))") ?? find("#fileImage");
+  const next = find("#answers :is(.summary p, h2, .unsent .retry)") ?? find("#fileImage");
   if (list) announce(next.textContent);
   if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
 }
@@ -174,8 +167,8 @@ async function answer(photo) {
   const isNear = Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight;
   if (preview && isNear) find(".shot, .photo", card).replaceChildren(preview);
   let reply = await posted(photo, body);
-  const wait = Number(reply.getResponseHeader("Retry-After"));
-  if (reply.status === 503 && wait > 0 && wait <= LONGEST_WAIT_S) {
+  const wait = reply.status === 503 && Number(reply.getResponseHeader("Retry-After"));
+  if (wait > 0 && wait <= LONGEST_WAIT_S) {
     state.textContent = `The site is busy; trying again in ${wait} s.`;
     await seconds(wait);
     reply = await posted(photo, body);
@@ -186,7 +179,7 @@ async function answer(photo) {
 }
 
 /* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
-function posted({ card, file, isRow, state, sent, retry }, body) {
+function posted({ card, file, isRow, state, sent }, body) {
   const request = new XMLHttpRequest();
   const data = new FormData();
   data.append("fileImage", body, file.name);
@@ -197,9 +190,6 @@ function posted({ card, file, isRow, state, sent, retry }, body) {
   card.ariaBusy = "true";
   state.textContent = "Being sent …";
   sent.value = 0;
-  state.hidden = sent.hidden = false;
-  retry.blur();
-  retry.hidden = true;
   return new Promise((resolve) => {
     request.onloadend = () => resolve(request);
     request.open("POST", home + (isRow ? "?view=many" : ""));
@@ -207,8 +197,6 @@ function posted({ card, file, isRow, state, sent, retry }, body) {
     request.send(data);
   });
 }
-
-/* Showing */
 
 async function replace({ file, card, isRow }, answers, title) {
   const [first] = answers.map((answer) => document.adoptNode(answer));
@@ -229,22 +217,20 @@ async function replace({ file, card, isRow }, answers, title) {
   document.title = title;
 }
 
-function refuse({ card, isRow, state, sent, retry }, { status, response }) {
+function refuse({ card, isRow, retry }, { status, response }) {
   const problem = response && find("[role=alert]", response);
   const alert = problem ?? copyOf("unreached");
-  card.ariaBusy = "false";
   if (isRow) return unsent(card, alert.textContent);
-  state.hidden = sent.hidden = true;
-  retry.hidden = problem && !LATER.includes(status);
+  card.ariaBusy = "false";
+  card.classList.toggle("unsent", !problem || LATER.includes(status));
   retry.before(alert);
 }
 
 function unsent(card, why) {
-  const { state, retry } = photos.get(card);
+  card.ariaBusy = "false";
   card.classList.add("unsent");
-  state.textContent = "Not sent";
+  photos.get(card).state.textContent = "Not sent";
   find(".rough", card).textContent = why;
-  retry.hidden = false;
 }
 
 function stop() {
@@ -261,13 +247,12 @@ function leave(card) {
 
 function tally() {
   if (!list) return;
-  const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(
-    (selector) => all(`tbody ${selector}`, list).length,
-  );
+  const number = (selector) => all(`tbody ${selector}`, list).length;
+  const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(number);
   const left = waits - unsent;
   const named = total - waits - unsure - failed;
   const parts = { "to go": left, named, "not sure": unsure, "could not be read": failed, "not sent": unsent };
-  const words = Object.entries(parts).flatMap(([word, number]) => (number ? `${number} ${word}` : []));
+  const words = Object.entries(parts).flatMap(([word, some]) => (some ? `${some} ${word}` : []));
   find(".summary p", list).textContent = `${total} photo${total === 1 ? "" : "s"}: ${words.join(", ")}`;
   find(".stop", list).hidden = !left;
   find(".csv", list).hidden = left;
@@ -281,7 +266,6 @@ function announce(text) {
 
 /* What a visitor does with answers */
 
-/* The file of all: a line of each, below the head. */
 function download(link) {
   const lines = all("[data-csv]", list).map(({ dataset }) => `${dataset.csv}\r\n`);
   link.href = URL.createObjectURL(new Blob(["\ufeff", ...lines], { type: "text/csv" }));
@@ -292,23 +276,21 @@ function sort(button) {
   const order = head.ariaSort === "ascending" ? -1 : 1;
   for (const other of head.parentElement.cells) other.ariaSort = null;
   head.ariaSort = order > 0 ? "ascending" : "descending";
-  const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].innerText.trim(), row]);
+  const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].dataset.key ?? "", row]);
   rows.sort(([one], [other]) => order * one.localeCompare(other, undefined, { numeric: true }));
   find("tbody", list).append(...rows.map(([, row]) => row));
 }
 
-async function asked(url, body) {
-  const options = { method: body ? "POST" : "GET", body, headers: { Accept: "text/html" } };
-  const text = await fetch(url, options).then((response) => response.text(), () => "");
+async function asked(url, options) {
+  const text = await fetch(url, { headers: { Accept: "text/html" }, ...options }).then((reply) => reply.text(), () => "");
   return new DOMParser().parseFromString(text, "text/html");
 }
 
 async function open(link) {
   const article = find("article.result", await asked(link.href));
   if (!article) return location.assign(link.href);
-  const dialog = copyOf("opened");
+  const dialog = document.body.appendChild(copyOf("opened"));
   dialog.append(article);
-  document.body.append(dialog);
   rename(dialog, find(".filename", link.closest("tr")).textContent);
   dialog.onclose = () => dialog.remove();
   dialog.showModal();
@@ -321,13 +303,13 @@ async function give(event) {
   const form = event.target;
   if (!form.matches(".feedback")) return;
   event.preventDefault();
-  const part = form.closest("tr") ? ".acts" : ".answer";
-  const reply = await asked(form.action + (form.closest("tr") ? "?view=many" : ""), new FormData(form, event.submitter));
+  const answer = form.closest("article, tr");
+  const [part, query] = answer.matches("tr") ? [".acts", "?view=many"] : [".answer", ""];
+  const reply = await asked(form.action + query, { method: "POST", body: new FormData(form, event.submitter) });
   const [fresh, alert] = [find(part, reply), find("[role=alert]", reply)];
   find("[role=alert]", form)?.remove();
   if (!fresh || alert) return form.append(alert ?? copyOf("unreached"));
-  const answer = form.closest("article, tr");
-  form.closest(part).replaceWith(fresh);
+  find(part, answer).replaceWith(fresh);
   markHeat(answer, find(".heat", answer)?.getAttribute("src"));
   focus(find(".said, .says, button", fresh));
 }
@@ -352,41 +334,34 @@ function copyLink({ dataset, lastElementChild }) {
   navigator.clipboard.writeText(url).then(() => (lastElementChild.textContent = "Copied"));
 }
 
-/* A part of a photo, or a frame of the camera, is sent like any other photo. */
-const sendJpeg = (blob, name) => start([new File([blob], name, { type: blob.type })]);
+const sendJpeg = (name) => (blob) => start([new File([blob], name, { type: blob.type })]);
 
 async function lookCloser(button) {
   const { frameOn } = await import("./closer.js");
-  const name = find(".filename", button.closest("article")).textContent || "photo.jpg";
-  frameOn(button.closest(".photo"), copyOf("closer"), (part) => {
-    button.closest("dialog")?.close();
-    sendJpeg(part, name);
-  });
+  const { textContent } = find(".filename", button.closest("article"));
+  frameOn(button.closest(".photo"), copyOf("closer"), sendJpeg(textContent || "photo.jpg"));
 }
 
 async function watchLive() {
   const { watch } = await import("./live.js");
-  const card = copyOf("watching");
   list = null;
-  show(card);
-  watch(card, home, shorter(), (frame) => sendJpeg(frame, "camera.jpg"));
+  show(copyOf("watching"));
+  watch(find("#answers article"), home, shorter(), sendJpeg("camera.jpg"));
 }
 
-/* The theme: the system's, or the other one, which a cookie remembers */
+/* The theme: the system's until the visitor switches it */
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-function showTheme() {
-  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
-  return (find(".theme").ariaPressed = isDark);
-}
+const showTheme = () => (find(".theme").ariaPressed = (root.dataset.theme ?? (dark.matches ? "dark" : "")) === "dark");
 
 function switchTheme() {
   const isDark = !showTheme();
+  const theme = isDark ? "dark" : "light";
   const isOwn = isDark !== dark.matches;
-  if (isOwn) root.dataset.theme = isDark ? "dark" : "light";
+  if (isOwn) root.dataset.theme = theme;
   else delete root.dataset.theme;
-  document.cookie = `theme=${root.dataset.theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
+  document.cookie = `theme=${theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
   showTheme();
 }
 
@@ -407,12 +382,12 @@ const clicks = {
 };
 
 function click(event) {
-  const { target, ctrlKey, metaKey, shiftKey } = event;
-  if (target.closest(".csv")) download(target.closest(".csv"));
-  const selector = Object.keys(clicks).find((selector) => target.closest(selector));
-  if (!selector || ctrlKey || metaKey || shiftKey) return;
+  const closest = (selector) => event.target.closest(selector);
+  if (closest(".csv")) download(closest(".csv"));
+  const selector = Object.keys(clicks).find(closest);
+  if (!selector || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  clicks[selector](target.closest(selector));
+  clicks[selector](closest(selector));
 }
 
 const events = { dragover: drag, drop: drag, paste, change: choose, click, submit: give };
