@@ -5,91 +5,87 @@ const LARGE_BYTES = 500_000;
 const SENT_SIDE = 1024; // pixels, as kept by the server
 const LONGEST_WAIT_S = 60;
 const PICTURE_WAIT_S = 3;
-const ANNOUNCED = 16; // answers of a list that are announced one by one
-const LATER = [0, 429, 503]; // statuses after which the same photo may be answered; 0: not reached
+const ANNOUNCED = 16; // answers, one by one
+const LATER = [0, 429, 503]; // statuses after which a photo may be sent again; 0: not reached
 
 const root = document.documentElement;
-const find = (selector, place = document) => place.querySelector(selector);
-const all = (selector, place = document) => [...place.querySelectorAll(selector)];
+export const find = (selector, place = document) => place.querySelector(selector);
+export const all = (selector, place = document) => [...place.querySelectorAll(selector)];
 const copyOf = (name) => find(`#${name}`).content.cloneNode(true).firstElementChild;
-const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
-const home = new URL(find(".brand").href).pathname;
+export const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
+const home = find(".brand").pathname;
 let address = location.pathname;
 
-/* Choosing: each of these sends the photos at once */
+/* Choosing sends at once */
 
 function drag(event) {
-  if (!event.dataTransfer.types.includes("Files")) return;
-  event.preventDefault();
-  document.body.classList.toggle("dropping", event.type === "dragover");
-  if (event.type === "drop") filesIn(event.dataTransfer).then(start);
+	if (!event.dataTransfer.types.includes("Files")) return;
+	event.preventDefault();
+	document.body.classList.toggle("dropping", event.type === "dragover");
+	if (event.type === "drop") filesIn(event.dataTransfer).then(start);
 }
 
 /* A dropped folder counts as the photos in it and in its folders. */
 async function filesIn({ items, files }) {
-  const entries = [...items].map((item) => item.webkitGetAsEntry?.());
-  if (!entries.some((entry) => entry?.isDirectory)) return [...files];
-  return (await Promise.all(entries.map(inside))).flat(Infinity);
+	const entries = [...items].map((item) => item.webkitGetAsEntry?.());
+	if (!entries.some((entry) => entry?.isDirectory)) return [...files];
+	return (await Promise.all(entries.map(inside))).flat(Infinity);
 }
 
 async function inside(entry) {
-  const result = (from, method) => new Promise((resolve) => from[method](resolve, () => resolve([])));
-  if (entry.name.startsWith(".")) return [];
-  if (entry.isFile) return [await result(entry, "file")].flat().filter(({ type }) => /^$|^image|zip/.test(type));
-  const reader = entry.createReader();
-  const found = [];
-  for (let some; (some = await result(reader, "readEntries")).length; ) found.push(...some);
-  return Promise.all(found.map(inside));
+	const result = (from, method) => new Promise((resolve) => from[method](resolve, () => resolve([])));
+	if (entry.name.startsWith(".")) return [];
+	if (entry.isFile) return [await result(entry, "file")].flat().filter(({ type }) => /^$|^image|zip/.test(type));
+	const reader = entry.createReader();
+	const found = [];
+	for (let some; (some = await result(reader, "readEntries")).length; ) found.push(...some);
+	return Promise.all(found.map(inside));
 }
 
 function choose({ target }) {
-  if (target.type !== "file") return;
-  const files = [...target.files];
-  target.value = "";
-  start(files);
+	if (target.type !== "file") return;
+	const files = [...target.files];
+	target.value = "";
+	start(files);
 }
 
 function paste(event) {
-  const { files } = event.clipboardData;
-  if (files.length) event.preventDefault();
-  start([...files]);
+	const files = [...event.clipboardData.files];
+	if (files.length) event.preventDefault();
+	start(files);
 }
-
-/* Preparing */
 
 let last = Promise.resolve();
 
 /* One at a time: a decoded photo may take 200 MB. */
 function prepared(file, side) {
-  return (last = last.then(() => prepare(file, side)).catch(() => ({ body: file })));
+	return (last = last.then(() => prepare(file, side)).catch(() => ({ body: file })));
 }
 
 async function prepare(file, side) {
-  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-  const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
-  const preview = drawn(bitmap, side / long);
-  Object.assign(preview, { role: "img", ariaLabel: `Preview of ${file.name}` });
-  const scale = Math.max(SENT_SIDE / long, shorter() / short); // the server and its model need no more
-  const isLarge = file.size > LARGE_BYTES && file.type !== "image/gif" && scale < 1;
-  const small = isLarge && (await new Promise((resolve) => drawn(bitmap, scale).toBlob(resolve, "image/jpeg", 0.9)));
-  bitmap.close();
-  return { preview, body: small && small.size < file.size ? small : file };
+	const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+	const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
+	const preview = drawn(bitmap, side / long);
+	const scale = Math.max(SENT_SIDE / long, shorter() / short); // the server and its model need no more
+	const isLarge = file.size > LARGE_BYTES && file.type !== "image/gif" && scale < 1;
+	const small = isLarge && (await jpeg(bitmap, scale));
+	bitmap.close();
+	return { preview, body: small && small.size < file.size ? small : file };
 }
 
-const shorter = () => Number(find("form.upload").dataset.shorter ?? Infinity);
+export const shorter = () => Number(find("form.upload").dataset.shorter ?? Infinity);
+export const jpeg = (bitmap, scale) => new Promise((resolve) => drawn(bitmap, scale).toBlob(resolve, "image/jpeg", 0.9));
 
 function drawn(bitmap, scale) {
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.round(side * Math.min(1, scale)) || 1);
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d");
-  context.fillStyle = "white";
-  context.fillRect(0, 0, width, height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, width, height);
-  return canvas;
+	const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.round(side * Math.min(1, scale)) || 1);
+	const canvas = Object.assign(document.createElement("canvas"), { width, height });
+	const context = canvas.getContext("2d");
+	context.fillStyle = "white";
+	context.fillRect(0, 0, width, height);
+	context.imageSmoothingQuality = "high";
+	context.drawImage(bitmap, 0, 0, width, height);
+	return canvas;
 }
-
-/* Sending */
 
 const queue = [];
 const photos = new Map(); // card -> photo, until it is answered
@@ -97,256 +93,250 @@ let busy = 0;
 let list = find(".many"); // of many answers
 
 function start(files) {
-  if (!files.length) return;
-  find("dialog")?.close();
-  if (files.length > 1 && find("[name=together]")?.checked) return submit(files);
-  const isListed = list || files.length > 1 || files[0].type.includes("zip");
-  const cards = files.map((file) => pending(file, copyOf(isListed ? "waiting" : "pending")));
-  if (isListed && !list) show(list = copyOf("many"));
-  if (isListed) find("tbody", list).append(...cards);
-  else show(...cards);
-  cards[0].scrollIntoView({ block: "nearest" });
-  send(cards);
+	if (!files.length) return;
+	find("dialog")?.close();
+	if (files.length > 1 && find("[name=together]")?.checked) return submit(files);
+	const isListed = list || files.length > 1 || files[0].type.includes("zip");
+	const cards = files.map((file) => pending(file, copyOf(isListed ? "waiting" : "pending")));
+	if (isListed && !list) show((list = copyOf("many")));
+	if (isListed) find("tbody", list).append(...cards);
+	else show(...cards);
+	cards[0].scrollIntoView({ block: "nearest" });
+	send(cards);
 }
 
 function submit(files) {
-  const transfer = new DataTransfer();
-  for (const file of files) transfer.items.add(file);
-  find("#fileImage").files = transfer.files;
-  find("form.upload").submit();
+	const transfer = new DataTransfer();
+	for (const file of files) transfer.items.add(file);
+	find("#fileImage").files = transfer.files;
+	find("form.upload").submit();
 }
 
 function show(...answers) {
-  if (!find("#answers")) find("#page").replaceChildren(copyOf("answering"));
-  document.body.classList.remove("start");
-  find("#answers").replaceChildren(...answers);
-  find("#live").replaceChildren();
+	if (!find("#answers")) find("#page").replaceChildren(copyOf("answering"));
+	document.body.classList.remove("start");
+	find("#answers").replaceChildren(...answers);
+	find("#live").replaceChildren();
 }
 
 function pending(file, card) {
-  const [state, sent, retry] = [".state", ".sent", ".retry"].map((part) => find(part, card));
-  photos.set(card, { file, card, isRow: card.matches("tr"), state, sent, retry });
-  rename(card, file.name);
-  return card;
+	const [state, sent, retry] = [".state", ".sent", ".retry"].map((part) => find(part, card));
+	photos.set(card, { file, card, isRow: card.matches("tr"), state, sent, retry });
+	rename(card, file.name);
+	return card;
 }
 
 function rename(card, name) {
-  Object.assign(find(".filename", card), { textContent: name, title: name });
+	Object.assign(find(".filename", card), { textContent: name, title: name });
 }
 
 function send(cards) {
-  for (const card of cards) card.classList.remove("unsent");
-  queue.push(...cards.map((card) => photos.get(card)));
-  find("#answers").ariaBusy = "true";
-  proceed();
+	for (const card of cards) card.classList.remove("unsent");
+	queue.push(...cards.map((card) => photos.get(card)));
+	find("#answers").ariaBusy = "true";
+	proceed();
 }
 
 function proceed() {
-  for (; busy < AT_ONCE && queue.length; busy += 1) answer(queue.shift()).finally(() => proceed((busy -= 1)));
-  tally();
-  if (busy === 0) end();
+	for (; busy < AT_ONCE && queue.length; busy += 1) answer(queue.shift()).finally(() => proceed((busy -= 1)));
+	tally();
+	if (busy === 0) end();
 }
 
 function end() {
-  find("#answers").ariaBusy = "false";
-  const next = find("#answers :is(.summary p, h2, .unsent .retry)") ?? find("#fileImage");
-  if (list) announce(next.textContent);
-  if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
+	find("#answers").ariaBusy = "false";
+	const next = find("#answers :is(.summary p, h2, .unsent .retry)") ?? find("#fileImage");
+	if (list) announce(next.textContent);
+	if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
 }
 
 function focus(element) {
-  if (!element.matches("a, button, input")) element.tabIndex = -1;
-  element.focus({ preventScroll: true });
+	if (!element.matches("a, button, input")) element.tabIndex = -1;
+	element.focus({ preventScroll: true });
 }
 
 async function answer(photo) {
-  const { card, file, isRow, state } = photo;
-  const { preview, body } = await prepared(file, isRow ? 280 : 640);
-  if (!photos.has(card)) return; // left out meanwhile
-  // The previews of a thousand photos would fill the memory.
-  const isNear = Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight;
-  if (preview && isNear) find(".shot, .photo", card).replaceChildren(preview);
-  let reply = await posted(photo, body);
-  const wait = reply.status === 503 && Number(reply.getResponseHeader("Retry-After"));
-  if (wait > 0 && wait <= LONGEST_WAIT_S) {
-    state.textContent = `The site is busy; trying again in ${wait} s.`;
-    await seconds(wait);
-    reply = await posted(photo, body);
-  }
-  const found = reply.response ? all(isRow ? ".many tbody tr" : "article.result", reply.response) : [];
-  if (!found.length || LATER.includes(reply.status)) refuse(photo, reply);
-  else await replace(photo, found, reply.response.title);
+	const { card, file, isRow, state } = photo;
+	const { preview, body } = await prepared(file, isRow ? 280 : 640);
+	if (!photos.has(card)) return; // left out meanwhile
+	// The previews of a thousand photos would fill the memory.
+	if (preview && Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight) find(".shot, .photo", card).replaceChildren(preview);
+	let reply = await posted(photo, body);
+	const wait = reply.status === 503 && Number(reply.getResponseHeader("Retry-After"));
+	if (wait > 0 && wait <= LONGEST_WAIT_S) {
+		state.textContent = `The site is busy; trying again in ${wait} s.`;
+		await seconds(wait);
+		reply = await posted(photo, body);
+	}
+	const found = reply.response ? all(isRow ? ".many tbody tr" : "article.result", reply.response) : [];
+	if (!found.length || LATER.includes(reply.status)) refuse(photo, reply);
+	else await replace(photo, found, reply.response.title);
 }
 
 /* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
 function posted({ card, file, isRow, state, sent }, body) {
-  const request = new XMLHttpRequest();
-  const data = new FormData();
-  data.append("fileImage", body, file.name);
-  request.responseType = "document";
-  request.upload.onprogress = ({ loaded, total }) => (sent.value = loaded / total);
-  request.upload.onload = () => (state.textContent = "Being looked at …");
-  find("[role=alert]", card)?.remove();
-  card.ariaBusy = "true";
-  state.textContent = "Being sent …";
-  sent.value = 0;
-  return new Promise((resolve) => {
-    request.onloadend = () => resolve(request);
-    request.open("POST", home + (isRow ? "?view=many" : ""));
-    request.setRequestHeader("Accept", "text/html");
-    request.send(data);
-  });
+	const request = new XMLHttpRequest();
+	const data = new FormData();
+	data.append("fileImage", body, file.name);
+	request.responseType = "document";
+	request.upload.onprogress = ({ loaded, total }) => (sent.value = loaded / total);
+	request.upload.onload = () => (state.textContent = "Being looked at …");
+	find("[role=alert]", card)?.remove();
+	card.ariaBusy = "true";
+	state.textContent = "Being sent …";
+	sent.value = 0;
+	return new Promise((resolve) => {
+		request.onloadend = () => resolve(request);
+		request.open("POST", home + (isRow ? "?view=many" : ""));
+		request.send(data);
+	});
 }
 
 async function replace({ file, card, isRow }, answers, title) {
-  const [first] = answers.map((answer) => document.adoptNode(answer));
-  const [image, preview, link] = [find("img", first), find("canvas", card), find(".copy", first)];
-  photos.delete(card);
-  if (answers.length === 1) rename(first, file.name);
-  if (!isRow) await Promise.race([image.decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
-  else if (preview && image) {
-    image.before(preview);
-    image.onload = () => preview.remove();
-  }
-  card.replaceWith(...answers);
-  if (!isRow) announce(find("h2", first).textContent);
-  else if (all("tr", list).length <= ANNOUNCED) announce(`${file.name}: ${find(".told", first).textContent}`);
-  if (!link) return;
-  history.pushState(null, "", link.dataset.url);
-  address = location.pathname;
-  document.title = title;
+	const [first] = answers.map((answer) => document.adoptNode(answer));
+	const [image, preview, link] = [find("img", first), find("canvas", card), find(".copy", first)];
+	photos.delete(card);
+	if (answers.length === 1) rename(first, file.name);
+	if (!isRow) await Promise.race([image.decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
+	else if (preview && image) {
+		image.before(preview);
+		image.onload = () => preview.remove();
+	}
+	card.replaceWith(...answers);
+	if (!isRow) announce(find("h2", first).textContent);
+	else if (all("tr", list).length <= ANNOUNCED) announce(`${file.name}: ${find(".told", first).textContent}`);
+	if (!link) return;
+	history.pushState(null, "", link.dataset.url);
+	address = location.pathname;
+	document.title = title;
 }
 
 function refuse({ card, isRow, retry }, { status, response }) {
-  const problem = response && find("[role=alert]", response);
-  const alert = problem ?? copyOf("unreached");
-  if (isRow) return unsent(card, alert.textContent);
-  card.ariaBusy = "false";
-  card.classList.toggle("unsent", !problem || LATER.includes(status));
-  retry.before(alert);
+	const problem = response && find("[role=alert]", response);
+	const alert = problem ?? copyOf("unreached");
+	if (isRow) return unsent(card, alert.textContent);
+	card.ariaBusy = "false";
+	card.classList.toggle("unsent", !problem || LATER.includes(status));
+	retry.before(alert);
 }
 
 function unsent(card, why) {
-  card.ariaBusy = "false";
-  card.classList.add("unsent");
-  photos.get(card).state.textContent = "Not sent";
-  find(".rough", card).textContent = why;
+	card.ariaBusy = "false";
+	card.classList.add("unsent");
+	photos.get(card).state.textContent = "Not sent";
+	find(".rough", card).textContent = why;
 }
 
 function stop() {
-  for (const { card } of queue.splice(0)) unsent(card, "");
-  tally();
+	for (const { card } of queue.splice(0)) unsent(card, "");
+	tally();
 }
 
 function leave(card) {
-  queue.push(...queue.splice(0).filter((photo) => photo.card !== card));
-  photos.delete(card);
-  card.remove();
-  tally();
+	queue.push(...queue.splice(0).filter((photo) => photo.card !== card));
+	photos.delete(card);
+	card.remove();
+	tally();
 }
 
 function tally() {
-  if (!list) return;
-  const number = (selector) => all(`tbody ${selector}`, list).length;
-  const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(number);
-  const left = waits - unsent;
-  const named = total - waits - unsure - failed;
-  const parts = { "to go": left, named, "not sure": unsure, "could not be read": failed, "not sent": unsent };
-  const words = Object.entries(parts).flatMap(([word, some]) => (some ? `${some} ${word}` : []));
-  find(".summary p", list).textContent = `${total} photo${total === 1 ? "" : "s"}: ${words.join(", ")}`;
-  find(".stop", list).hidden = !left;
-  find(".csv", list).hidden = left;
-  find(".again", list).hidden = !unsent;
-  Object.assign(find(".big", list), { hidden: !left, max: total, value: total - left });
+	if (!list) return;
+	const number = (selector) => all(`tbody ${selector}`, list).length;
+	const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(number);
+	const [left, named] = [waits - unsent, total - waits - unsure - failed];
+	const parts = { "to go": left, named, "not sure": unsure, "could not be read": failed, "not sent": unsent };
+	const words = Object.entries(parts).flatMap(([word, some]) => (some ? `${some} ${word}` : []));
+	find(".summary p", list).textContent = `${total} photo${total === 1 ? "" : "s"}: ${words.join(", ")}`;
+	find(".stop", list).hidden = !left;
+	find(".csv", list).hidden = left;
+	find(".again", list).hidden = !unsent;
+	Object.assign(find(".big", list), { hidden: !left, max: total, value: total - left });
 }
 
 function announce(text) {
-  find("#live").append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
+	find("#live").append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
 }
 
-/* What a visitor does with answers */
-
 function download(link) {
-  const lines = all("[data-csv]", list).map(({ dataset }) => `${dataset.csv}\r\n`);
-  link.href = URL.createObjectURL(new Blob(["\ufeff", ...lines], { type: "text/csv" }));
+	const lines = all("[data-csv]", list).map(({ dataset }) => `${dataset.csv}\r\n`);
+	link.href = URL.createObjectURL(new Blob(["\ufeff", ...lines], { type: "text/csv" }));
 }
 
 function sort(button) {
-  const head = button.closest("th");
-  const order = head.ariaSort === "ascending" ? -1 : 1;
-  for (const other of head.parentElement.cells) other.ariaSort = null;
-  head.ariaSort = order > 0 ? "ascending" : "descending";
-  const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].dataset.key ?? "", row]);
-  rows.sort(([one], [other]) => order * one.localeCompare(other, undefined, { numeric: true }));
-  find("tbody", list).append(...rows.map(([, row]) => row));
+	const head = button.closest("th");
+	const order = head.ariaSort === "ascending" ? -1 : 1;
+	for (const other of head.parentElement.cells) other.ariaSort = null;
+	head.ariaSort = order > 0 ? "ascending" : "descending";
+	const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].dataset.key ?? "", row]);
+	rows.sort(([one], [other]) => order * one.localeCompare(other, undefined, { numeric: true }));
+	find("tbody", list).append(...rows.map(([, row]) => row));
 }
 
 async function asked(url, options) {
-  const text = await fetch(url, { headers: { Accept: "text/html" }, ...options }).then((reply) => reply.text(), () => "");
-  return new DOMParser().parseFromString(text, "text/html");
+	const text = await fetch(url, options).then((reply) => reply.text(), () => "");
+	return new DOMParser().parseFromString(text, "text/html");
 }
 
 async function open(link) {
-  const article = find("article.result", await asked(link.href));
-  if (!article) return location.assign(link.href);
-  const dialog = document.body.appendChild(copyOf("opened"));
-  dialog.append(article);
-  rename(dialog, find(".filename", link.closest("tr")).textContent);
-  dialog.onclose = () => dialog.remove();
-  dialog.showModal();
-  if (!link.hash) return;
-  find(".none", dialog).open = true;
-  find("[name=label].form-control", dialog).focus();
+	const article = find("article.result", await asked(link.href));
+	if (!article) return location.assign(link.href);
+	const dialog = document.body.appendChild(copyOf("opened"));
+	dialog.append(article);
+	rename(dialog, find(".filename", link.closest("tr")).textContent);
+	dialog.onclose = dialog.remove;
+	dialog.showModal();
+	if (!link.hash) return;
+	find(".none", dialog).open = true;
+	find("[name=label].form-control", dialog).focus();
 }
 
 async function give(event) {
-  const form = event.target;
-  if (!form.matches(".feedback")) return;
-  event.preventDefault();
-  const answer = form.closest("article, tr");
-  const [part, query] = answer.matches("tr") ? [".acts", "?view=many"] : [".answer", ""];
-  const reply = await asked(form.action + query, { method: "POST", body: new FormData(form, event.submitter) });
-  const [fresh, alert] = [find(part, reply), find("[role=alert]", reply)];
-  find("[role=alert]", form)?.remove();
-  if (!fresh || alert) return form.append(alert ?? copyOf("unreached"));
-  find(part, answer).replaceWith(fresh);
-  markHeat(answer, find(".heat", answer)?.getAttribute("src"));
-  focus(find(".said, .says, button", fresh));
+	const form = event.target;
+	if (!form.matches(".feedback")) return;
+	event.preventDefault();
+	const answer = form.closest("article, tr");
+	const [part, query] = answer.matches("tr") ? [".acts", "?view=many"] : [".answer", ""];
+	const reply = await asked(form.action + query, { method: "POST", body: new FormData(form, event.submitter) });
+	const [fresh, alert] = [find(part, reply), find("[role=alert]", reply)];
+	find("[role=alert]", form)?.remove();
+	if (!fresh || alert) return form.append(alert ?? copyOf("unreached"));
+	find(part, answer).replaceWith(fresh);
+	markHeat(answer, find(".heat", answer)?.getAttribute("src"));
+	focus(find(".said, .says, button", fresh));
 }
 
 function toggleHeat(link) {
-  const article = link.closest("article");
-  const src = link.ariaCurrent ? null : link.dataset.heat;
-  find(".heat", article)?.remove();
-  const image = { className: "heat", alt: "Heat map: where the model saw this", src };
-  if (src) find(".photo", article).append(Object.assign(new Image(), image));
-  markHeat(article, src);
+	const article = link.closest("article");
+	const src = link.ariaCurrent ? null : link.dataset.heat;
+	find(".heat", article)?.remove();
+	const image = { className: "heat", alt: "Heat map: where the model saw this", src };
+	if (src) find(".photo", article).append(Object.assign(new Image(), image));
+	markHeat(article, src);
 }
 
 function markHeat(article, src) {
-  for (const link of all("[data-heat]", article)) {
-    link.ariaCurrent = src && (link.matches(".looked") || link.dataset.heat === src) ? "true" : null;
-  }
+	for (const link of all("[data-heat]", article)) {
+		link.ariaCurrent = src && (link.matches(".looked") || link.dataset.heat === src) ? "true" : null;
+	}
 }
 
 function copyLink({ dataset, lastElementChild }) {
-  const url = new URL(dataset.url, location).href;
-  navigator.clipboard.writeText(url).then(() => (lastElementChild.textContent = "Copied"));
+	navigator.clipboard.writeText(origin + dataset.url).then(() => (lastElementChild.textContent = "Copied"));
 }
 
 const sendJpeg = (name) => (blob) => start([new File([blob], name, { type: blob.type })]);
 
 async function lookCloser(button) {
-  const { frameOn } = await import("./closer.js");
-  const { textContent } = find(".filename", button.closest("article"));
-  frameOn(button.closest(".photo"), copyOf("closer"), sendJpeg(textContent || "photo.jpg"));
+	const { frameOn } = await import("./closer.js");
+	const { textContent } = find(".filename", button.closest("article"));
+	frameOn(button.closest(".photo"), copyOf("closer"), sendJpeg(textContent || "photo.jpg"));
 }
 
 async function watchLive() {
-  const { watch } = await import("./live.js");
-  list = null;
-  show(copyOf("watching"));
-  watch(find("#answers article"), home, shorter(), sendJpeg("camera.jpg"));
+	const { watch } = await import("./live.js");
+	list = null;
+	show(copyOf("watching"));
+	watch(find("#answers article"), home, sendJpeg("camera.jpg"));
 }
 
 /* The theme: the system's until the visitor switches it */
@@ -356,38 +346,36 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const showTheme = () => (find(".theme").ariaPressed = (root.dataset.theme ?? (dark.matches ? "dark" : "")) === "dark");
 
 function switchTheme() {
-  const isDark = !showTheme();
-  const theme = isDark ? "dark" : "light";
-  const isOwn = isDark !== dark.matches;
-  if (isOwn) root.dataset.theme = theme;
-  else delete root.dataset.theme;
-  document.cookie = `theme=${theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
-  showTheme();
+	const isDark = !showTheme();
+	const theme = isDark ? "dark" : "light";
+	const isOwn = isDark !== dark.matches;
+	if (isOwn) root.dataset.theme = theme;
+	else delete root.dataset.theme;
+	document.cookie = `theme=${theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
+	showTheme();
 }
 
-/* Events */
-
 const clicks = {
-  "[data-heat]": toggleHeat,
-  ".copy": copyLink,
-  ".theme": switchTheme,
-  ".sort": sort,
-  ".stop": stop,
-  ".again": () => send(all(".unsent", list)),
-  ".retry": (button) => send([button.closest("tr, article")]),
-  ".leave": (button) => leave(button.closest("tr")),
-  ".closer": lookCloser,
-  ".live": watchLive,
-  ".many .open": open,
+	"[data-heat]": toggleHeat,
+	".copy": copyLink,
+	".theme": switchTheme,
+	".sort": sort,
+	".stop": stop,
+	".again": () => send(all(".unsent", list)),
+	".retry": (button) => send([button.closest("tr, article")]),
+	".leave": (button) => leave(button.closest("tr")),
+	".closer": lookCloser,
+	".live": watchLive,
+	".many .open": open,
 };
 
 function click(event) {
-  const closest = (selector) => event.target.closest(selector);
-  if (closest(".csv")) download(closest(".csv"));
-  const selector = Object.keys(clicks).find(closest);
-  if (!selector || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  clicks[selector](closest(selector));
+	const closest = (selector) => event.target.closest(selector);
+	if (closest(".csv")) download(closest(".csv"));
+	const selector = Object.keys(clicks).find(closest);
+	if (!selector || event.ctrlKey || event.metaKey || event.shiftKey) return;
+	event.preventDefault();
+	clicks[selector](closest(selector));
 }
 
 const events = { dragover: drag, drop: drag, paste, change: choose, click, submit: give };
@@ -397,5 +385,6 @@ addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || document.b
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 addEventListener("toggle", ({ target }) => find(".origin", target)?.replaceChildren(origin), true);
 dark.addEventListener("change", showTheme);
-root.classList.toggle("has-camera", navigator.mediaDevices);
+if (navigator.mediaDevices) root.classList.add("has-camera");
 showTheme();
+choose({ target: find("#fileImage") }); // chosen before this script ran
