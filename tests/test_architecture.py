@@ -23,6 +23,7 @@ GROUND = {
         "errors",
         "installed",
         "logs",
+        "memory",
         "nvidia",
         "options",
         "progress",

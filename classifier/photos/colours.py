@@ -18,6 +18,8 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
     May change the pixels of `image`.
     """
+    if image.mode == "LAB":
+        return from_lab().apply(image)
     if image.mode == "P" and profile:
         image = with_srgb_palette(image, profile)
         profile = b""
@@ -43,6 +45,12 @@ def with_srgb_palette(image: Image.Image, profile: bytes) -> Image.Image:
     colours = to_srgb(Image.frombytes("RGB", (len(palette) // 3, 1), palette), profile)
     image.putpalette(colours.tobytes(), "RGB")
     return image
+
+
+@lru_cache
+def from_lab() -> ImageCms.ImageCmsTransform:
+    """Return the conversion of a TIFF's CIE L*a*b* to sRGB."""
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
 @lru_cache(MAX_CONVERSIONS)

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from classifier.contract import Resize
 from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, UnsupportedImage
 from classifier.options import Limits
-from classifier.photos import deep, greys, headers, incomplete, limits, raw, tiff
+from classifier.photos import cicp, deep, greys, headers, incomplete, limits, raw, tiff
 from classifier.photos.colours import PROFILE, to_srgb
 from classifier.photos.fit import shorter_side
 from classifier.photos.headers import Header
@@ -159,7 +159,7 @@ def loaded(image: ImageFile, header: Header, reopened: Callable[[], ImageFile]) 
 
 def decoded(image: Image.Image, header: Header, size: tuple[int, int], resize: Resize, orientation: int) -> Image.Image:
     """Turn a loaded image into what `read` promises."""
-    format, profile = image.format, image.info.get(PROFILE) or b""
+    format, profile = image.format, profile_of(image, header)
     image = with_info(greys.to_8_bit(as_inked(image), header.significant_bits), image)
     if resize == "crop":
         image = shrunk(image, 2 * shorter_side(size))
@@ -169,6 +169,12 @@ def decoded(image: Image.Image, header: Header, size: tuple[int, int], resize: R
     rgb.format = format
     rgb.info = {PROFILE: profile} if is_converted_later and profile else {}
     return rgb
+
+
+def profile_of(image: Image.Image, header: Header) -> bytes:
+    """Return the ICC profile of an image, or of the numbers that it declares: a PNG's come first, others second."""
+    embedded, numbered = image.info.get(PROFILE) or b"", cicp.profile(*header.colours)
+    return (numbered or embedded) if image.format == "PNG" else (embedded or numbered)
 
 
 def as_inked(image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # neither a byte 0xFF of a sc
 MAX_SEGMENTS = 10_000  # of a JPEG, counted no further; photos have a few dozen
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_BOXES_BYTES = 2**16  # of a HEIC or AVIF photo, searched for its colours; those of phones have a few thousand
 MAX_CHUNKS = 100  # of a PNG, looked through before its pixels; files have about ten
 
 
@@ -29,6 +30,7 @@ class Header:
     has_all_channels: bool = True  # False for a JPEG in which no scan of a channel up to its finest detail is finished
     pieces: int = 0  # strips or tiles of a TIFF's first directory, which Pillow lists when it opens the file
     significant_bits: int = 0  # of a PNG's grey or colours; 0 if it declares none
+    colours: tuple[int, int] = (0, 0)  # primaries and transfer characteristics, as numbers of ITU-T H.273
     is_heic: bool = False  # a HEIF container whose content is not AVIF
 
 
@@ -39,10 +41,10 @@ def read(data: bytes) -> Header:
     if data[:4] in tiff.SIGNATURES:
         return Header(pieces=tiff.first(data).pieces)
     if data.startswith(PNG_SIGNATURE):
-        return Header(significant_bits=significant_bits(data))
+        return png_header(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Header(size=webp_size(data))
-    return Header(is_heic=is_heic(data))
+    return Header(is_heic=is_heic(data), colours=heif_colours(data) if data[4:8] == b"ftyp" else (0, 0))
 
 
 def jpeg_header(data: bytes) -> Header:
@@ -103,20 +105,32 @@ def webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def significant_bits(data: bytes) -> int:
-    """Return the bits of grey or of a colour that a PNG declares to use, 0 if it does not.
+def png_header(data: bytes) -> Header:
+    """Parse a PNG's chunks before its pixels. Source: W3C PNG, 11.3.2.6 (cICP) and 11.3.2.7 (sBIT).
 
-    Source: W3C PNG, 11.3.2.6 (sBIT), which gives a number for each channel, opacity being the last of two or four.
+    sBIT gives a number of bits for each channel, of which opacity is the last of two or four.
     """
-    at = len(PNG_SIGNATURE)
+    chunks = png_chunks(data)
+    bits, (primaries, transfer) = chunks.get(b"sBIT", b""), (*chunks.get(b"cICP", b"")[:2], 0, 0)[:2]
+    return Header(significant_bits=max(bits[: 3 if len(bits) > 2 else 1], default=0), colours=(primaries, transfer))
+
+
+def png_chunks(data: bytes) -> dict[bytes, bytes]:
+    """Return the first bytes of the first MAX_CHUNKS chunks before a PNG's pixels, by their names."""
+    at, chunks = len(PNG_SIGNATURE), dict[bytes, bytes]()
     for _ in range(MAX_CHUNKS):
-        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
-        if kind in (b"", b"IDAT"):
+        length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if name in (b"", b"IDAT"):
             break
-        if kind == b"sBIT":
-            return max(data[at + 8 : at + 8 + (3 if length > 2 else 1)], default=0)
+        chunks.setdefault(name, data[at + 8 : at + 8 + min(length, 4)])
         at += length + 12
-    return 0
+    return chunks
+
+
+def heif_colours(data: bytes) -> tuple[int, int]:
+    """Return the numbers of the colours of a HEIC or AVIF photo, (0, 0) without any. Source: ISO 14496-12, 12.1.5."""
+    at = data.find(b"colrnclx", 0, MAX_BOXES_BYTES) + len(b"colrnclx")
+    return struct.unpack_from(">HH", data, at) if at >= len(b"colrnclx") and len(data) >= at + 4 else (0, 0)
 
 
 def is_heic(data: bytes) -> bool:

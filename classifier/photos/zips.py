@@ -54,14 +54,14 @@ class ZipLimits(NamedTuple):
 
 
 class ZippedPhoto:
-    """A photo in a zip file that is open. Its name is safe to show and leads nowhere; its size in bytes is declared."""
+    """A photo in a zip file that is open. Its name is safe to show; its size is what it takes, in bytes."""
 
     def __init__(self, file: ZipFile, info: ZipInfo, max_bytes: int) -> None:
         self._file = file
         self._info = info
         self._max_bytes = max_bytes
         self.name = shown_name(info)
-        self.size = info.file_size
+        self.size = info.file_size if info.file_size <= max_bytes else 0  # a photo that is too large is not read
 
     def read(self) -> bytes:
         """Unpack the photo. Raises TooLarge, UnsupportedImage or BrokenImage."""

@@ -1,6 +1,5 @@
 """Gunicorn's hooks and the limits of its processes: metrics folder, signs of life while loading, watchdog."""
 
-import ctypes
 import logging
 import os
 import resource
@@ -14,13 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from classifier import logs
+from classifier import logs, memory
 from classifier.contract import Engine
 from classifier.errors import StartupError
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops as well, instead of trying again and again
 MAX_DESCRIPTORS = 16_384
-TRIM_EVERY_S = 5  # seconds
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 MODEL_SERVERS = "MODEL_SERVERS_DIR"  # where web processes find the model that they share
 IN_MEMORY = "/dev/shm"  # the metrics' files are mapped: on a full disk, writing one would end the process
@@ -54,7 +52,7 @@ def on_starting(server: Any) -> None:
     """Prepare the master, from which the workers inherit."""
     raise_descriptor_limit()
     drop_log_lines_that_nobody_reads()
-    limit_memory_pools()
+    memory.keep_in_one_pool()
     for handler in logging.getLogger("gunicorn.error").handlers:
         handler.setFormatter(logs.formatter())
     server.metrics = make_metrics_folder()
@@ -78,24 +76,6 @@ def drop_log_lines_that_nobody_reads() -> None:
     with suppress(OSError):
         if stat.S_ISFIFO(os.fstat(2).st_mode):
             os.set_blocking(2, False)
-
-
-def limit_memory_pools() -> None:
-    """Let glibc keep two pools of free memory for all threads, not one for every few (mallopt's M_ARENA_MAX)."""
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        ctypes.CDLL(None).mallopt(-8, 2)
-
-
-def give_memory_back() -> None:
-    """Return freed memory to the system: glibc keeps up to 250 MB of what large photos and many clients took."""
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def give_memory_back_regularly() -> None:
-    while True:
-        time.sleep(TRIM_EVERY_S)
-        give_memory_back()
 
 
 def make_metrics_folder() -> str | None:
@@ -142,7 +122,7 @@ def post_worker_init(worker: Any) -> None:
     site = worker.wsgi.extensions  # `create_app` leaves here what the server needs of the site
     site["health"].is_draining = lambda: not worker.alive
     threading.Thread(target=replace_when_hung, args=(worker, site["engine"]), name="watchdog", daemon=True).start()
-    threading.Thread(target=give_memory_back_regularly, name="memory", daemon=True).start()
+    memory.start_giving_back()
     address = str(worker.sockets[0])
     worker.log.info("Ready: open %s in a browser." if address.startswith("http") else "Ready on %s.", address)
 

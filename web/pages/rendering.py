@@ -115,9 +115,8 @@ class Rendering:
     def _page_after(self, outcomes: Iterator[Outcome]) -> Generator[str]:
         shown = []
         for outcome in outcomes:
-            shown.append(
-                outcome if outcome.url else replace(outcome, picture=None)
-            )  # embedded, they would fill the memory
+            # Pictures that are embedded in the page would fill the memory.
+            shown.append(outcome if outcome.url else replace(outcome, picture=None))
             yield "\n"
         yield self.page(shown).get_data(as_text=True)
 

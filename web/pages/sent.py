@@ -1,15 +1,13 @@
-"""The photos that a form sends, those in its zip files among them, and their answers."""
+"""The photos that a form sends, those in its zip files among them."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
 from flask import Request
 from werkzeug.datastructures import FileStorage
 
-from classifier.contract import Answer, Engine
-from classifier.errors import ClassifierError, NoImage, TooLarge, Unavailable
+from classifier.errors import ClassifierError, Misunderstood, NoImage, TooLarge
 from classifier.photos import zips
 from classifier.photos.zips import ZipLimits
 from web.pages.arrival import SentFile
@@ -19,11 +17,9 @@ from web.settings import Settings
 
 FIELD = "fileImage"
 EXAMPLE = "example"
+TOGETHER = "together"
+KEEP = "keep"  # 0: the photos are answered, and nothing is kept
 UNPACKED = 8  # times CLASSIFIER_MAX_ZIP_MB: how large the photos in a request's zip files may be
-AT_ONCE = 4  # photos of a zip file in the engine: a fraction of a batch, so that others' photos hardly wait for them
-PAUSES_S = (1, 2, 4)  # before photos of a zip file are asked again that the engine had no room for
-
-Answers = list[Answer | ClassifierError]
 
 
 class SentPhoto(NamedTuple):
@@ -86,41 +82,18 @@ def refuse(error: ClassifierError) -> bytes:
     raise error
 
 
-def some_at_a_time(photos: Sequence[SentPhoto], max_bytes: int) -> Iterator[list[SentPhoto]]:
-    """Split photos into groups of at most `AT_ONCE`, and `max_bytes` unless a single photo has more."""
-    some: list[SentPhoto] = []
-    for photo in photos:
-        if some and (len(some) == AT_ONCE or sum(other.size for other in some) + photo.size > max_bytes):
-            yield some
-            some = []
-        some.append(photo)
-    yield some
+def are_one_thing(request: Request) -> bool:
+    """Return True if the photos are to get one answer besides their own. Raises Misunderstood."""
+    return flag(request, TOGETHER, "0", "1 if the photos show one thing, otherwise 0 or left out")
 
 
-def answers_to(engine: Engine, contents: Sequence[bytes | Answer | ClassifierError]) -> Answers:
-    """Return the answers to photos, in order; anything else among them stays in its place."""
-    answers = iter(engine.classify([content for content in contents if isinstance(content, bytes)]))
-    return [next(answers) if isinstance(content, bytes) else content for content in contents]
+def are_kept(request: Request) -> bool:
+    """Return False if nothing of the photos and their answers may be kept. Raises Misunderstood."""
+    return flag(request, KEEP, "1", "0 if nothing may be kept, otherwise 1 or left out")
 
 
-def content(photo: SentPhoto) -> bytes | ClassifierError:
-    try:
-        return photo.read()
-    except ClassifierError as error:
-        return error
-
-
-def patient_answers(
-    engine: Engine, photos: Sequence[SentPhoto], patience_s: float, pause: Callable[[float], None] = time.sleep
-) -> Answers:
-    """Return the answers to photos; ask again for those that there was no room for, for about `patience_s`."""
-    until = time.monotonic() + patience_s
-    contents = [content(photo) for photo in photos]
-    answers = answers_to(engine, contents)
-    for pause_s in PAUSES_S:
-        if not any(isinstance(answer, Unavailable) for answer in answers) or time.monotonic() > until:
-            break
-        pause(pause_s)
-        pairs = zip(contents, answers, strict=True)
-        answers = answers_to(engine, [sent if isinstance(answer, Unavailable) else answer for sent, answer in pairs])
-    return answers
+def flag(request: Request, field: str, default: str, expected: str) -> bool:
+    given = request.form.get(field, default)
+    if given not in ("0", "1"):
+        raise Misunderstood(f'"{field}" must be {expected}.')
+    return given == "1"

@@ -32,8 +32,8 @@ def record(outcome: Outcome, model: str) -> dict[str, Any]:
     best = outcome.predictions[0]
     answer = {"label": best.label, "score": round(best.score, 6), "sure": outcome.sure, "model": model}
     broader = outcome.broader
-    also = {"broader": broader.label, "broader_score": round(broader.score, 6)} if broader else {}
-    return {"filename": outcome.filename, "url": outcome.url} | answer | also
+    surer = {"broader": broader.label, "broader_score": round(broader.score, 6)} if broader else {}
+    return {"filename": outcome.filename, "url": outcome.url} | answer | surer
 
 
 def cell(value: Any) -> str:

@@ -14,9 +14,13 @@ from classifier.errors import NotExplainable, StartupError, Unavailable
 from classifier.model_server.client import RemoteModel, find_or_start, socket_path, start
 from classifier.model_server.server import ModelServer
 from classifier.options import ModelOptions
+from classifier.terms import Term, Terms
 from web.settings import ROOT
 
-INFO = ModelInfo("mean", [Label("", "dark"), Label("", "light")], (2, 3), "crop", "CPU", "float32", False, 0.0)
+SHADES = Terms((Term("", "shade", (0, 1)),))
+INFO = ModelInfo(
+    "mean", [Label("", "dark"), Label("", "light")], (2, 3), "crop", "CPU", "float32", False, 0.0, terms=SHADES
+)
 BREAKS = 13  # a grey at which the model below breaks
 
 

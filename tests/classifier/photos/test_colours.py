@@ -1,10 +1,12 @@
 """Colours are those that the photo's profile defines, whatever the format; a useless profile changes nothing."""
 
 import io
+import struct
 import zlib
 
 import numpy as np
 import pytest
+from hostile.images import chunk
 from PIL import Image, ImageCms
 from support import profiles
 from support.pictures import encoded, png_of_16_bits, textured
@@ -158,3 +160,88 @@ def test_stretching_converts_as_well():
     data = encoded(as_stored(photo, profile), icc_profile=profile)
     pixels = fit.to_pixels(decode.read(data, resize="stretch"), (224, 224), "stretch").astype(int)
     assert difference(pixels, fit.to_pixels(photo, (224, 224), "stretch")) < 2
+
+
+SRGB_CURVE, BT_709, BT_2020, P3 = 13, 1, 9, 12
+MATRICES = {  # linear RGB -> XYZ for the white of D65, by the chromaticities of ITU-R BT.709, BT.2020 and SMPTE EG 432
+    BT_709: [[0.412391, 0.357584, 0.180481], [0.212639, 0.715169, 0.072192], [0.019331, 0.119195, 0.950532]],
+    BT_2020: [[0.636958, 0.144617, 0.168881], [0.262700, 0.677998, 0.059302], [0.0, 0.028073, 1.060985]],
+    P3: [[0.486571, 0.265668, 0.198217], [0.228975, 0.691739, 0.079287], [0.0, 0.045113, 1.043944]],
+}
+
+
+def in_srgb(light: np.ndarray, primaries: int) -> np.ndarray:
+    """Return light (..., 3) of some primaries as levels of sRGB, 0 to 255."""
+    linear = light @ np.array(MATRICES[primaries]).T @ np.linalg.inv(MATRICES[BT_709]).T
+    linear = linear.clip(0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def light_of(levels: np.ndarray) -> np.ndarray:
+    """Return the light that levels of sRGB's curve, 0 to 255, mean."""
+    values = levels / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+PALE = np.random.default_rng(0).integers(70, 190, (8, 8, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+
+
+def numbered(format: str, primaries: int, transfer: int, **options) -> bytes:
+    """Return a picture of `PALE` that declares its colours by two numbers of ITU-T H.273."""
+    image = Image.fromarray(PALE)
+    if format == "PNG":
+        png = encoded(image, **options)
+        at = png.index(b"IDAT") - 4
+        return png[:at] + chunk(b"cICP", bytes([primaries, transfer, 0, 1])) + png[at:]
+    data = encoded(image, format, quality=100, **options)
+    at = data.index(b"colrnclx") + len(b"colrnclx")
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+@pytest.mark.parametrize("primaries", [P3, BT_2020])
+@pytest.mark.parametrize("format", ["PNG", "AVIF", "HEIF"])
+def test_colours_are_those_of_the_numbers_that_a_file_declares(format, primaries, resize):
+    pytest.importorskip("pillow_heif")
+    data = numbered(format, primaries, SRGB_CURVE)
+    stored = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    expected = in_srgb(light_of(stored), primaries)
+    assert difference(expected, stored) > 5
+    assert difference(fit.to_pixels(decode.read(data, resize=resize), (64, 64), "stretch"), expected) < 1
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(BT_709, SRGB_CURVE), (BT_709, 1), (2, 2), (77, 99)])
+def test_numbers_of_srgb_and_unknown_ones_change_no_pixel(primaries, transfer):
+    np.testing.assert_array_equal(shown(numbered("PNG", primaries, transfer)), PALE)
+
+
+def test_a_profile_counts_before_the_numbers_of_an_avif_and_after_those_of_a_png():
+    profile = WIDE["ProPhoto"]
+    with_profile = shown(encoded(Image.fromarray(PALE), "AVIF", quality=100, icc_profile=profile))
+    np.testing.assert_array_equal(shown(numbered("AVIF", P3, SRGB_CURVE, icc_profile=profile)), with_profile)
+    alone = shown(numbered("PNG", P3, SRGB_CURVE))
+    np.testing.assert_array_equal(shown(numbered("PNG", P3, SRGB_CURVE, icc_profile=profile)), alone)
+
+
+def test_linear_light_becomes_levels():
+    expected = in_srgb(PALE / 255, BT_709)
+    assert np.abs(shown(numbered("PNG", BT_709, 8)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("transfer", "white"), [(16, 0.58069), (18, 0.75)])
+def test_white_paper_in_hdr_is_white_and_black_is_black(transfer, white):
+    """ITU-R BT.2408 puts white paper at 58% of PQ and at 75% of HLG; half of its light is level 188."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:, 16:32] = round(255 * white * 0.75)
+    pixels[:, 32:] = round(255 * white)
+    png = encoded(Image.fromarray(pixels))
+    at = png.index(b"IDAT") - 4
+    levels = shown(png[:at] + chunk(b"cICP", bytes([BT_2020, transfer, 0, 1])) + png[at:])[0, :, 0]
+    assert levels[0] == 0
+    assert 60 < levels[20] < 220
+    assert levels[40] > 250
+
+
+def test_lab_is_converted():
+    lab = Image.fromarray(np.full((64, 64, 3), [round(0.55 * 255), 256 - 37, 256 - 50], np.uint8), "LAB")
+    assert np.abs(shown(encoded(lab, "TIFF")).mean(axis=(0, 1)) - CYAN_IN_SRGB).max() < 8

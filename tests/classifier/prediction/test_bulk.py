@@ -6,24 +6,27 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.models import ToyModel
+from support.models import TERMS, ToyModel
 from support.pictures import picture
 from support.ray_cluster import needs_ray, rays_warnings, started_cluster
 
 from classifier.cli import main
 from classifier.cluster.ray_data import Predictor, Streaming, decode
+from classifier.contract import Prediction
 from classifier.errors import DataError, StartupError
 from classifier.options import Limits
 from classifier.photos.files import find
 from classifier.prediction import bulk, parts
 from classifier.prediction.formats import FORMATS, columns
 from classifier.prediction.parts import PartWriter
-from classifier.prediction.rows import AT_ONCE, rows_of
+from classifier.prediction.rows import AT_ONCE, Row, rows_of
+from classifier.terms import Broader
 from web.settings import ROOT
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
@@ -315,3 +318,20 @@ def test_what_the_actors_do_is_what_the_engine_does(engine, photos):
         assert error == (row.error or "")
         if not error:
             assert json.loads(answer)["predictions"] == [vars(best) for best in row.predictions]
+
+
+def test_the_broader_term_comes_from_the_actors_as_well(tmp_path):
+    (tmp_path / "1.png").write_bytes(picture("olive"))
+    decoded = decode({"file": str(tmp_path / "1.png")}, ToyModel.info.size, "crop", 50)
+    done = Predictor(partial(ToyModel, terms=TERMS), Limits())({name: np.array([decoded[name]]) for name in decoded})
+    broader = json.loads(done["answer"][0])["broader"]
+    assert (broader["label"], broader["score"]) == ("mammal", pytest.approx(258 / 259, abs=1e-4))
+
+
+def test_parquet_has_the_broader_term_as_text_and_its_score_as_a_number(tmp_path):
+    pytest.importorskip("pyarrow")
+    row = Row(tmp_path / "1.png", (Prediction(0, "n0", "pug", 0.4),), sure=False, broader=Broader("n1", "dog", 0.9))
+    form = FORMATS["parquet"]
+    form.write([form.record(row)], columns(1), tmp_path / "out.parquet")
+    (record,) = form.read(tmp_path / "out.parquet")
+    assert (record["broader"], record["broader_score"], record["sure"]) == ("dog", 0.9, False)

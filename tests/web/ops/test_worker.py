@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from classifier import memory
 from web.ops import worker
 from web.settings import ROOT
 
@@ -53,22 +54,32 @@ def test_a_wrong_setting_ends_gunicorn_with_one_sentence():
 
 
 MEMORY = """
+import os
 from pathlib import Path
-from web.ops import worker
+from classifier import memory
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
-blocks = [b"x" * 100_000 for _ in range(1000)]
-last = blocks[-1]  # keeps the heap from shrinking
+memory.keep_in_one_pool()
+idle = resident_mb()
+blocks = [b"x" * size for size in [100_000] * 1000 + [50_000_000] * 4]
+last = b"x" * 100_000  # keeps the heap from shrinking
 del blocks
-before = resident_mb()
-worker.give_memory_back()
-print(before - resident_mb())
+kept = resident_mb() - idle
+memory.give_back()
+print(kept, resident_mb() - idle, os.environ["TF_ONEDNN_USE_SYSTEM_ALLOCATOR"])
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory in this way")
-def test_freed_memory_goes_back_to_the_system():
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert float(done.stdout) > 80
+@pytest.mark.skipif(memory.glibc() is None, reason="only glibc keeps freed memory in this way")
+@pytest.mark.parametrize("ours", ["", "0"])
+def test_freed_memory_stays_for_the_next_batch_until_it_is_given_back(ours):
+    environ = {**os.environ, **({"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": ours} if ours else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT, env=environ
+    )
+    kept_mb, left_mb, allocator = done.stdout.split()
+    assert float(kept_mb) > 250
+    assert float(left_mb) < 20
+    assert allocator == (ours or "1")

@@ -74,6 +74,16 @@ def test_json_has_what_is_sure(site, photo, sure, label):
         assert result["broader"] == {"wnid": "n01861778", "label": label, "score": pytest.approx(both)}
 
 
+def test_csv_has_it(site):
+    clear, between = (
+        next(csv.DictReader(io.StringIO(site.get(result["url"], headers={"Accept": "text/csv"}).text)))
+        for result in sent(site, CLEAR, BETWEEN)["results"]
+    )
+    assert (clear["sure"], clear["broader"], clear["broader_score"]) == ("true", "", "")
+    assert (between["sure"], between["broader"]) == ("false", "mammal")
+    assert float(between["broader_score"]) == pytest.approx(0.97, abs=0.01)
+
+
 def test_a_name_that_is_sure_by_itself_has_no_line(site):
     text = page(post(site, CLEAR))
     assert "Surely" not in text
@@ -172,6 +182,8 @@ def test_together_they_have_one_answer(site):
 def test_together_is_what_was_asked_for(site):
     assert "together" not in sent(site, CLEAR, BETWEEN)
     assert "together" not in sent(site, CLEAR, BETWEEN, together="0")
+    refused = sent(site, CLEAR, BETWEEN, together="yes")
+    assert (refused["status"], '"together" must be 1' in refused["detail"]) == (400, True)
 
 
 def test_together_may_be_sure_of_a_broader_term_only(site):

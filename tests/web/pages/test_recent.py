@@ -91,15 +91,12 @@ def test_a_cookie_of_another_site_on_the_same_host_is_ignored(client, make_clien
 
 
 def test_the_list_is_bounded_and_so_are_the_cookies(client):
-    colours = ["red"] * 10
-    batches = [kept(client, *colours) for _ in range(4)]
+    batches = [kept(client, *["red"] * 10) for _ in range(3)]
     assert listed(client) == [id for batch in reversed(batches) for id in batch][:MAX_RECENT]
-    assert len(cookies(client)) == 3
-    for _ in range(30):
-        newest = kept(client, "lime")
-    assert len(cookies(client)) <= MAX_RECENT
-    assert listed(client)[:1] == newest
-    assert sum(len(name) + len(value) for name, value in cookies(client).items()) < 4000
+    singles = [kept(client, "lime")[0] for _ in range(4)]
+    assert listed(client) == [*reversed(singles), *batches[2], *batches[1]]
+    assert len(cookies(client)) == 4 + 2
+    assert all(len(name) + len(value) < 110 for name, value in list(cookies(client).items())[2:])
 
 
 def test_photos_sent_side_by_side_are_all_remembered(client):
@@ -203,23 +200,20 @@ HERE = [
 ]
 
 
-@pytest.mark.parametrize("headers", ELSEWHERE)
 @pytest.mark.parametrize("path", CHANGES)
-def test_a_change_that_another_sites_page_asks_for_is_refused(client, path, headers):
+def test_a_change_is_refused_if_another_sites_page_asks_for_it_but_not_if_this_site_or_curl_does(client, path):
     (id,) = kept(client, "red")
-    refused = client.post(path.format(id=id), data={"right": "yes"}, headers=headers)
-    assert refused.status_code == 403
-    assert "page of another site sent this request" in refused.text
-    problem = client.post(path.format(id=id), headers=headers | {"Accept": "application/json"})
+    for headers in ELSEWHERE:
+        refused = client.post(path.format(id=id), data={"right": "yes"}, headers=headers)
+        assert (refused.status_code, "page of another site sent this request" in refused.text) == (403, True), headers
+    problem = client.post(path.format(id=id), headers=ELSEWHERE[0] | {"Accept": "application/json"})
     assert (problem.status_code, problem.mimetype) == (403, "application/problem+json")
     assert listed(client) == [id]
-
-
-@pytest.mark.parametrize("headers", HERE)
-@pytest.mark.parametrize("path", CHANGES)
-def test_the_sites_own_page_and_curl_may_change_things(client, path, headers):
-    (id,) = kept(client, "red")
-    assert client.post(path.format(id=id), data={"right": "yes"}, headers=headers).status_code in (200, 303)
+    for headers in HERE:
+        (id,) = kept(client, "red")
+        assert client.post(path.format(id=id), data={"right": "yes"}, headers=headers).status_code in (200, 303), (
+            headers
+        )
 
 
 def test_deleting_by_method_is_checked_as_well(client):

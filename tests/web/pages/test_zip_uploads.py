@@ -18,8 +18,9 @@ from support.zip_files import HOSTILE, zipped
 from app import create_app
 from classifier.errors import Unavailable
 from classifier.storage.kept import KeptResults
+from web.pages.answering import AT_ONCE, patient_answers, some_at_a_time
 from web.pages.arrival import ZIPS_AT_ONCE
-from web.pages.sent import AT_ONCE, in_memory, patient_answers, some_at_a_time
+from web.pages.sent import in_memory
 
 LABELS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
 MANY = 50  # more than one request may hold outside of zip files
@@ -137,6 +138,14 @@ def test_answers_arrive_while_the_zip_file_is_read(spied):
     response.close()
 
 
+def test_a_few_large_photos_are_not_read_all_at_once_either(make_client):
+    """Nobody knows yet that none is one when the answer begins with status 200."""
+    noise = [(f"{n}.bmp", os.urandom(600_000)) for n in range(2)]
+    for max_upload_mb, status in ((2, 415), (1, 200)):
+        response = asked(make_client(max_upload_mb=max_upload_mb), (zipped(*noise), "a.zip"))
+        assert (response.status_code, len(response.json["results"])) == (status, 2)
+
+
 def test_only_a_few_of_its_photos_wait_so_that_others_are_answered_meanwhile(spied):
     client, engine = spied
     response = begun(client, many())
@@ -147,16 +156,17 @@ def test_only_a_few_of_its_photos_wait_so_that_others_are_answered_meanwhile(spi
     assert len(engine.arrived) == AT_ONCE + 1  # whoever stops reading is answered no further
 
 
-@pytest.mark.parametrize(("make", "sentence"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_zip_file_is_refused_in_a_sentence(client, make, sentence):
-    data = make()
-    as_json, as_page = asked(client, (data, "a.zip")), asked(client, (data, "a.zip"), accept="text/html")
-    results = as_json.json["results"]
-    if len(results) == 1:
-        assert as_json.status_code == as_page.status_code == results[0]["error"]["status"]
-        assert as_json.status_code in (400, 413, 415, 422)
-        assert as_json.mimetype == "application/problem+json"
-    assert all(sentence in result["error"]["detail"] for result in results)
+@pytest.mark.parametrize("name", ["cut off", "a .docx", "1,001 files", "encrypted", "nested", "a photo of 21 MB"])
+def test_a_hostile_zip_file_is_refused_in_a_sentence(client, name):
+    """All of them, and what they cost: `tests/hostile`."""
+    make, sentence = HOSTILE[name]
+    archive = (make(), "a.zip")
+    as_json, as_page = asked(client, archive), asked(client, archive, accept="text/html")
+    (result,) = as_json.json["results"]
+    assert as_json.status_code == as_page.status_code == result["error"]["status"]
+    assert as_json.status_code in (400, 413, 415)
+    assert as_json.mimetype == "application/problem+json"
+    assert sentence in as_json.json["detail"]
     assert sentence in html.unescape(as_page.text)
 
 
@@ -281,6 +291,16 @@ def test_a_zip_file_is_one_line_of_the_log_when_its_last_photo_is_answered(clien
     assert set(line["photos"][0]) == {"decode", "wait", "predict", "batch"}
     metrics = client.get("/metrics").text
     assert re.search(r'classifier_requests_total\{method="POST",route="/",status="200"\} 1.0', metrics)
+
+
+def test_the_photos_of_a_small_zip_file_are_answered_together_and_too_many_are_refused(client):
+    few, too_many = form((many(count=4), "a.zip")), form((many(), "a.zip"))
+    for sent in (few, too_many):
+        sent["data"] = b'--sep\r\nContent-Disposition: form-data; name="together"\r\n\r\n1\r\n' + sent["data"]
+    headers = {"Accept": "application/json"}
+    assert client.post("/", **few, headers=headers).json["together"]["predictions"][0]["label"] == "red_fox"
+    refused = client.post("/", **too_many, headers=headers)
+    assert (refused.status_code, "send at most 16, of 20 MB in all" in refused.json["detail"]) == (413, True)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")

@@ -1,0 +1,52 @@
+"""The memory of a process that serves a model: freed memory goes back to the system when there is little to do."""
+
+import ctypes
+import os
+import sys
+import threading
+import time
+
+EVERY_S = 5  # seconds between two looks at how busy the process is
+IDLE_SHARE = 0.05  # of a core, on average; a process that is busier would only take its memory again at once
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
+NEVER = 2**31 - 1
+
+
+def keep_in_one_pool() -> None:
+    """Let glibc serve all threads from one pool, from which TensorFlow also takes the memory of its batches.
+
+    TensorFlow's own allocator for oneDNN keeps what its largest batch took. The system's costs batches up to 45% if
+    large blocks are mapped and unmapped each time, and nothing if they stay in the pool until `give_back`. Must be
+    called before TensorFlow is imported; child processes that are forked inherit it.
+    """
+    libc = glibc()
+    if libc and hasattr(libc, "mallopt"):
+        for option, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER)):
+            libc.mallopt(option, value)
+        os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+
+
+def start_giving_back() -> None:
+    """Start the thread that returns freed memory whenever the process is nearly idle."""
+    if glibc():
+        threading.Thread(target=give_back_when_idle, name="memory", daemon=True).start()
+
+
+def give_back_when_idle() -> None:
+    while True:
+        before = time.process_time()
+        time.sleep(EVERY_S)
+        if time.process_time() - before < IDLE_SHARE * EVERY_S:
+            give_back()
+
+
+def give_back() -> None:
+    """Return freed memory to the system: large photos and batches leave hundreds of MB."""
+    if libc := glibc():
+        libc.malloc_trim(0)
+
+
+def glibc() -> ctypes.CDLL | None:
+    """Return the C library if it is one that returns memory on request."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "malloc_trim") else None
