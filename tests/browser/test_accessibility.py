@@ -116,6 +116,29 @@ def test_many_results_and_errors(visit, tmp_path):
     check(page)
 
 
+def test_looking_closer_one_of_many_opened_and_the_recent_photos(visit, tmp_path):
+    page = visit()
+    send(page, tmp_path, picture("lime"), picture("red"))
+    page.get_by_role("link", name="Wrong").first.click()
+    page.get_by_role("dialog").wait_for()
+    check(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="What is in this photo?").click()
+    page.locator(".recent").wait_for()
+    check(page)
+    send(page, tmp_path, picture("lime"))
+    page.click("text=Look closer")
+    page.locator(".frame").wait_for()
+    check(page)
+
+
+def test_the_live_camera_without_a_camera(visit):
+    page = visit()
+    page.click("text=Live camera")
+    expect(page.locator("article h2")).to_contain_text("please allow it")
+    check(page)
+
+
 def test_an_answer_that_is_not_sure(visit, tmp_path):
     page = visit(DoubtfulModel())
     send(page, tmp_path, picture())
@@ -132,6 +155,7 @@ def test_a_broader_term_and_several_photos_of_one_thing(visit, tmp_path):
     page.set_input_files("#fileImage", [*tmp_path.glob("*.png")])
     page.wait_for_selector("text=Together, the photos show a red fox")
     check(page)
+    page.get_by_role("link", name="What is in this photo?").click()
     send(page, tmp_path, picture("olive"))
     expect(page.locator("#live")).to_contain_text("Surely a mammal")
     check(page)
