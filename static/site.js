@@ -16,8 +16,6 @@ export const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 
 const home = find(".brand").pathname;
 let address = location.pathname;
 
-/* Choosing sends at once */
-
 function drag(event) {
 	if (!event.dataTransfer.types.includes("Files")) return;
 	event.preventDefault();
@@ -63,12 +61,13 @@ function prepared(file, side) {
 }
 
 async function prepare(file, side) {
+	const isLarge = file.size > LARGE_BYTES && file.type !== "image/gif";
+	if (!side && !isLarge) return { body: file };
 	const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
 	const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
-	const preview = drawn(bitmap, side / long);
 	const scale = Math.max(SENT_SIDE / long, shorter() / short); // the server and its model need no more
-	const isLarge = file.size > LARGE_BYTES && file.type !== "image/gif" && scale < 1;
-	const small = isLarge && (await jpeg(bitmap, scale));
+	const preview = side && drawn(bitmap, side / long);
+	const small = isLarge && scale < 1 && (await jpeg(bitmap, scale));
 	bitmap.close();
 	return { preview, body: small && small.size < file.size ? small : file };
 }
@@ -157,10 +156,10 @@ function focus(element) {
 
 async function answer(photo) {
 	const { card, file, isRow, state } = photo;
-	const { preview, body } = await prepared(file, isRow ? 280 : 640);
-	if (!photos.has(card)) return; // left out meanwhile
-	// The previews of a thousand photos would fill the memory.
-	if (preview && Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight) find(".shot, .photo", card).replaceChildren(preview);
+	const isNear = Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight; // a thousand previews fill memory
+	const { preview, body } = await prepared(file, isNear && (isRow ? 280 : 640));
+	if (!photos.has(card)) return;
+	if (preview) find(".shot, .photo", card).replaceChildren(preview);
 	let reply = await posted(photo, body);
 	const wait = reply.status === 503 && Number(reply.getResponseHeader("Retry-After"));
 	if (wait > 0 && wait <= LONGEST_WAIT_S) {
