@@ -19,7 +19,7 @@ run: install  ## serve the site on http://127.0.0.1:3000 (HOST=, PORT=, STRICT=1
 demo: install models/demo/model.json  ## train a small classifier on drawn pictures, offline, and serve it
 	@CLASSIFIER_MODEL=models/demo CLASSIFIER_NOTICE="A demo, trained here on drawn pictures; it knows circles, squares, stars and triangles." $(SERVE)
 
-install: .venv/installed  ## make .venv with what the site needs (BACKEND=tensorflow, jax or cpu: whatever the card)
+install: .venv/installed  ## make .venv with what the site needs (BACKEND=tensorflow, jax or cpu; LIGHT=1: compiled models only)
 
 always:
 
@@ -61,10 +61,11 @@ clean:  ## remove .venv and caches (kept uploads and models stay)
 	rm -rf .venv bench/.venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 # A stamp is touched last, so an interrupted install is taken up again and a finished one costs nothing.
-.venv/installed: pyproject.toml constraints.txt $(if $(BACKEND),always)
+.venv/installed: pyproject.toml constraints.txt $(if $(BACKEND)$(LIGHT),always)
 	@echo "Installing into .venv (once; the back end is large) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@extra=$$($(BIN)/python scripts/choose_backend.py --wish '$(BACKEND)') && $(PIP) -e ".[train,$$extra]"
+	@extras=openvino; test -n '$(LIGHT)' || extras=train,$$($(BIN)/python scripts/choose_backend.py --wish '$(BACKEND)') || exit 1; \
+	$(PIP) -e ".[$$extras]"
 	@touch $@
 
 # The peers live in an environment of their own, on top of the site's: they are no dependency of ours.

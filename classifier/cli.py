@@ -11,15 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import click
 from click.core import ParameterSource
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from classifier.contract import Resize
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
+from classifier.models.folder import CompiledPrecision
 from classifier.models.quick_start import import_keras
 from classifier.options import (
     ENV_PREFIX,
@@ -295,18 +297,24 @@ def train_on(
 @click.argument("data", metavar="DATA", type=PATH)
 @options_of(DataOptions)
 @options_of(ModelOptions, "precision", "device")
+@click.option("--strangers", type=PATH, help="a folder of photos of none of the classes, which should be refused")
 @click.option("-o", "--output", type=PATH, help="write report.html, metrics.json and pictures to this folder")
 @click.option("--json", "as_json", is_flag=True, help="print the metrics as JSON")
 def evaluate(
-    model: Path, data: Path, output: Path | None, as_json: bool, precision: Precision, device: Device, **values: Any
+    model: Path,
+    data: Path,
+    strangers: Path | None,
+    output: Path | None,
+    as_json: bool,
+    precision: Precision,
+    device: Device,
+    **values: Any,
 ) -> int:
     """Measure a model folder on a folder of photos per class. Photos that it was trained on are left out."""
+    from classifier.evaluation.evaluate import evaluate
     from classifier.evaluation.summary import as_text  # reports a missing extra at once
 
-    import_keras()
-    from classifier.evaluation.evaluate import evaluate
-
-    metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values))
+    metrics, classes = evaluate(model, data, output, precision, device, DataOptions(**values), strangers)
     print(json.dumps(metrics, indent=2) if as_json else as_text(metrics, classes))
     return 0
 
@@ -323,22 +331,78 @@ def evaluate(
     help="the range of pixel values the model expects: 0..1, -1..1, or 0..255 (also for a model that rescales its "
     "input itself); or the keras.applications model whose preprocessing it was trained with",
 )
+@click.option("--mean", metavar="R,G,B", help="the mean that was subtracted from pixels from 0 to 1, with --std")
+@click.option("--std", metavar="R,G,B", help="the standard deviation that they were divided by")
 @click.option(
     "--resize",
     type=click.Choice(["crop", "stretch"]),
-    default="stretch",
+    show_default="stretch, or crop for ONNX",
     help="how photos were resized for its training",
 )
 @click.option("--logits", is_flag=True, help="the outputs are logits; by default, those of a linear last layer are")
 def import_(
-    file: Path, labels: Path, output: Path, scale: str | None, resize: Literal["crop", "stretch"], logits: bool
+    file: Path,
+    labels: Path,
+    output: Path,
+    scale: str | None,
+    mean: str | None,
+    std: str | None,
+    resize: Resize | None,
+    logits: bool,
 ) -> int:
-    """Turn a saved Keras model into a model folder if its input and output fit and it contains no code."""
-    import_keras()
-    from classifier.models.importing import import_model
+    """Turn a saved Keras or ONNX model into a model folder if its input and output fit and it contains no code."""
+    from classifier.models.foreign import given_scale
 
-    card = import_model(file, labels, output, scale, resize, logits)
+    chosen = given_scale(scale, mean, std)
+    if file.suffix.lower() == ".onnx":
+        from classifier.models.importing_onnx import import_onnx
+
+        card = import_onnx(file, labels, output, chosen, resize or "crop", logits)
+    else:
+        import_keras()
+        from classifier.models.importing import import_model
+
+        card = import_model(file, labels, output, chosen, resize or "stretch", logits)
     print(f"{len(card.labels)} classes, {card.size[0]} x {card.size[1]} pixels, {card.color_mode}: {output}")
+    return 0
+
+
+@commands.command("compile", short_help="make a model small and fast, for a site without TensorFlow")
+@click.argument("model", metavar="MODEL")
+@click.option("-o", "--output", type=PATH, required=True, help="the compiled folder to write")
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(CompiledPrecision)),
+    show_default="the fastest that this processor runs natively",
+    help="numeric precision of the compiled model",
+)
+@click.option(
+    "--photos",
+    type=PATH,
+    show_default="the photos that MODEL was trained on",
+    help="a folder of photos like those that the site will see, to calibrate int8 with and to compare on",
+)
+@click.option("--labelled", type=PATH, help="a folder of photos per class, to measure the accuracy before and after")
+@click.option("--force", is_flag=True, help="write the folder even if the compiled model answers differently")
+@options_of(ModelOptions, "weights", "labels", "resize")
+def compile_(
+    model: str,
+    output: Path,
+    precision: CompiledPrecision | None,
+    photos: Path | None,
+    labelled: Path | None,
+    force: bool,
+    **values: Any,
+) -> int:
+    """Write a compiled folder of MODEL, a name or a model folder, which CLASSIFIER_MODEL can then name."""
+    from classifier.compiling.compile import Photos, compile_model
+    from classifier.models.folder import read_card
+
+    options = ModelOptions(model=model, device="cpu", **values)
+    comparison = compile_model(options, output, Photos(photos, labelled), precision, force)
+    chosen = read_card(output).compiled
+    print(comparison.as_text(chosen.precision if chosen else ""))
+    print(f"Written to {output}. Serve it: CLASSIFIER_MODEL={output} make run")
     return 0
 
 

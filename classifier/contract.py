@@ -19,6 +19,7 @@ class Label(NamedTuple):
 
 
 Resize = Literal["crop", "stretch"]
+FAMILIAR = 0.5  # the least familiarity of a photo that looks like the training photos
 Note = Callable[[int, int], None]  # takes note of a download's progress: bytes so far, and bytes in all (0: unknown)
 
 
@@ -34,6 +35,8 @@ class ModelInfo:
     precision: str
     is_random: bool
     threshold: float  # below this top probability the answer is "not sure"; 0 if it has none
+    compares: bool = False  # with its training photos; if not, `ServedModel.compare` must not be called
+    judges: bool = False  # whether a photo resembles them enough
     device_reason: str = ""  # one sentence: why the graphics card does not answer, if that needs an explanation
     terms: Terms = NO_TERMS  # broader ones than the classes
 
@@ -43,6 +46,25 @@ class ModelInfo:
         `threshold` takes the place of the model's own. A model without one is not always sure if it has broader terms.
         """
         return (self.threshold or SURE * bool(self.terms)) if threshold is None else threshold
+
+
+class SimilarPhoto(NamedTuple):
+    """A training photo: its class, its similarity from 0 to 1, and the name of its thumbnail, "" without one."""
+
+    label: str
+    similarity: float
+    thumbnail: str
+
+
+class Resemblance(NamedTuple):
+    """How a photo resembles those that the model was trained on.
+
+    `familiarity` is from 0 to 1, and FAMILIAR or more if the photo looks like them. `similar` holds the nearest of
+    them, the most similar first, whose similarity is on the same scale.
+    """
+
+    familiarity: float
+    similar: tuple[SimilarPhoto, ...]
 
 
 class ServedModel(Protocol):
@@ -57,6 +79,9 @@ class ServedModel(Protocol):
 
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
         """Return float32 probabilities (n, classes) of uint8 images (n, h, w, 3)."""
+
+    def compare(self, images: np.ndarray, /) -> tuple[np.ndarray, list[Resemblance]]:
+        """Return the same probabilities and, from the same run, how each image resembles the training photos."""
 
     def explain(self, image: np.ndarray, index: int, /) -> np.ndarray:
         """Return a class' heat map, float32 (rows, columns) from 0 to 1, in a uint8 image (h, w, 3).
@@ -90,7 +115,9 @@ class Answer:
     """The most probable classes of a photo, best first, its preview (JPEG), and the time it took.
 
     `notice` is a sentence about a file that lacks its last bytes, `broader` the narrowest term above the best class
-    that is sure, and `scores` the probabilities of all classes, float32 (classes,).
+    that is sure, and `scores` the probabilities of all classes, float32 (classes,). `familiarity` and `similar` are
+    those of `Resemblance`; `familiar` is False for a photo of none of the classes, which has no `broader`. Both are
+    None if the model does not judge.
     """
 
     predictions: tuple[Prediction, ...]
@@ -100,6 +127,9 @@ class Answer:
     notice: str = ""
     broader: Broader | None = None
     scores: np.ndarray | None = field(default=None, compare=False, repr=False)
+    familiarity: float | None = None
+    familiar: bool | None = None
+    similar: tuple[SimilarPhoto, ...] = ()
 
 
 @dataclass(frozen=True)

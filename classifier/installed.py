@@ -6,11 +6,11 @@ Only the standard library, because scripts/choose_backend.py imports this before
 import json
 import os
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch", "openvino")  # in this order, if nothing chooses between them
+BACKENDS = ("tensorflow", "jax", "torch")  # in this order, if nothing chooses between them
 MATTERS = ("cuda", "jax", "keras", "nvidia", "tensorflow", "torch")  # for what a GPU computes
 
 
@@ -52,6 +52,14 @@ def versions() -> dict[str, str]:
     """Return the versions of the installed distributions that decide what a GPU computes, by name."""
     found = {str(each.name).lower().replace("_", "-"): each.version for each in distributions()}
     return {name: found[name] for name in sorted(found) if name.startswith(MATTERS)}
+
+
+def distribution_version(name: str) -> str:
+    """Return the version of a distribution, "" if it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def backend_version() -> str:

@@ -55,6 +55,12 @@ class ModelOptions(BaseModel):
         description="`auto` (a GPU that passes a test computation at start-up, otherwise the CPU), "
         "`gpu` (do not start without such a GPU) or `cpu`",
     )
+    familiarity: int = Field(
+        default=1,
+        ge=0,
+        le=1,
+        description="`0` never answers that a photo looks like none of a model folder's classes",
+    )
 
 
 class Limits(BaseModel):
@@ -66,7 +72,9 @@ class Limits(BaseModel):
     max_megapixels: float = Field(
         default=50, ge=0.1, le=1000, description="maximum size of a photo, in millions of pixels"
     )
-    max_batch: int = Field(default=32, ge=1, le=1024, description="maximum batch size (capped at 16 on a CPU)")
+    max_batch: int = Field(
+        default=32, ge=1, le=1024, description="maximum batch size (capped at 16 on a CPU, at 8 for a compiled model)"
+    )
     max_wait_ms: float = Field(
         default=100, ge=0, le=1000, description="longest wait of a batch for further photos, in milliseconds"
     )

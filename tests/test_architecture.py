@@ -45,6 +45,7 @@ ARROWS = {
     "classifier.dataset": {"classifier.photos"},
     "classifier.doctor": {"classifier.models"},
     "classifier.evaluation": {"classifier.dataset", "classifier.models", "classifier.photos"},
+    "classifier.compiling": {"classifier.evaluation", "classifier.dataset", "classifier.models", "classifier.photos"},
     "classifier.training": {"classifier.evaluation", "classifier.dataset", "classifier.models", "classifier.photos"},
     "web": set(),
     "web.ops": {"web", "classifier.storage"},
@@ -115,9 +116,15 @@ def test_only_one_package_imports_ray():
     assert importers("ray") == {"classifier.cluster.ray_serve"}
 
 
+def test_one_module_imports_openvino_for_all():
+    assert importers("openvino") == {"classifier.models.openvino_runtime"}
+    assert importers("nncf") == {"classifier.compiling.quantising"}
+
+
 def test_keras_stays_where_models_are_made():
     keras = importers("keras") | importers("tensorflow") | importers("jax") | importers("torch")
     assert {package(module) for module in keras} <= {
+        "classifier.compiling",
         "classifier.models",
         "classifier.evaluation",
         "classifier.training",
@@ -126,7 +133,16 @@ def test_keras_stays_where_models_are_made():
 
 @pytest.mark.parametrize(
     "module",
-    ["app", "web.settings", "classifier", "classifier.photos.decode", "classifier.models", "classifier.serving.engine"],
+    [
+        "app",
+        "web.settings",
+        "classifier",
+        "classifier.photos.decode",
+        "classifier.models",
+        "classifier.model_server.client",
+        "classifier.evaluation.evaluate",
+        "classifier.serving.engine",
+    ],
 )
 def test_importing_the_light_parts_loads_no_backend(module):
     code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'jax', 'torch'}} & sys.modules.keys()))"

@@ -52,7 +52,8 @@ class Streaming:
         answer = json.loads(row["answer"])
         predictions = tuple(Prediction(**best) for best in answer["predictions"])
         broader = Broader(**answer["broader"]) if answer["broader"] else None
-        return answered(path, predictions, broader, self._model.sure_from())
+        without = answered(path, predictions, broader, self._model.sure_from())
+        return without._replace(familiar=answer["familiar"], familiarity=answer["familiarity"])
 
     def _stream(self, files: Sequence[str]) -> Any:
         data = self._cluster.ray.data
@@ -113,5 +114,11 @@ class Predictor:
 
 def as_json(answer: Answer) -> str:
     """Return the parts of an answer that a row needs."""
-    broader = asdict(answer.broader) if answer.broader else None
-    return json.dumps({"predictions": [asdict(best) for best in answer.predictions], "broader": broader})
+    return json.dumps(
+        {
+            "predictions": [asdict(best) for best in answer.predictions],
+            "broader": asdict(answer.broader) if answer.broader else None,
+            "familiar": answer.familiar,
+            "familiarity": answer.familiarity,
+        }
+    )

@@ -34,6 +34,11 @@ def split(dataset: Dataset, validation: float, test: float, seed: int) -> Parts:
     return indices
 
 
+def fitted_to(parts: Parts) -> np.ndarray:
+    """Return the indices of the training photos and then the validation photos, which a head may be fitted to."""
+    return np.concatenate([parts["train"], parts["validation"]])
+
+
 def sample_stratified(
     labels: np.ndarray,
     groups: np.ndarray,

@@ -8,15 +8,10 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from classifier.models.processor import CPUINFO, FEATURES, features
 from classifier.text import one_line, quantity
 
-# What speeds up reduced precision, by the flags of /proc/cpuinfo on x86 and Arm.
-FEATURES = {
-    "VNNI": {"avx512_vnni", "avx_vnni", "asimddp"},
-    "BF16": {"avx512_bf16", "bf16"},
-    "AMX": {"amx_tile"},
-}
-CPUINFO, MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+MEMINFO = Path("/proc/meminfo")
 WEIGHTS_HOST = "https://storage.googleapis.com"  # Keras downloads weights from there
 ANSWERS_WITHIN_S = 5
 GB = 1e9
@@ -26,10 +21,14 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
     """Return the processor's name, its number of cores, and which of FEATURES it has."""
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     name = re.search(r"^model name\s*: (.+)", text, re.M)
-    flags = re.search(r"^(?:flags|Features)\s*: (.+)", text, re.M)
-    has = set(flags[1].split()) if flags else set()
-    features = ", ".join(feature if has & names else f"no {feature}" for feature, names in FEATURES.items())
-    return f"{name[1] if name else platform.machine()}, {quantity(cores(), 'core')}; {features if flags else 'unknown'}"
+    return f"{name[1] if name else platform.machine()}, {quantity(cores(), 'core')}; {listed(features(cpuinfo))}"
+
+
+def listed(has: set[str] | None) -> str:
+    """Return which instructions for reduced precision there are, and which are not."""
+    if has is None:
+        return "unknown"
+    return ", ".join(feature if feature in has else f"no {feature}" for feature in FEATURES)
 
 
 def cores() -> int:

@@ -8,7 +8,8 @@ from platform import python_version
 from classifier import installed, nvidia
 from classifier.doctor import libraries, machine
 from classifier.errors import StartupError, Unproven
-from classifier.models import device, trial
+from classifier.models import compiled, compiled_trial, device, folder, substitute, trial
+from classifier.models.quick_start import require_backend
 from classifier.models.trial import Proof
 from classifier.nvidia import Card
 from classifier.options import ModelOptions
@@ -57,7 +58,7 @@ def examine(
     cards = nvidia.cards()
     has_gpu = device.is_expected(cards)
     faults = inspect() if has_gpu else []
-    tried = try_devices(options, cards, run)
+    tried = try_compiled(options) if is_compiled(options) else try_devices(options, cards, run)
     offline = network_error()
     lines = [
         ("Processor", machine.processor()),
@@ -89,6 +90,7 @@ def software(faults: Sequence[str]) -> Lines:
         ("Python", python_version()),
         ("Back end", f"{installed.backend_version()}, keras {versions.get('keras', '(not installed)')}"),
         ("CUDA", ", ".join(cuda) or "not installed"),
+        ("OpenVINO", installed.distribution_version("openvino") or "not installed"),
         *[("", fault) for fault in faults],
     ]
 
@@ -105,6 +107,29 @@ def files(options: ModelOptions, fallback: str, uploads: str) -> Lines:
     ]
 
 
+def is_compiled(options: ModelOptions) -> bool:
+    return folder.is_compiled(Path(options.model))
+
+
+def try_compiled(options: ModelOptions) -> Tried:
+    """Run a compiled folder in a child process, as the site does when it first starts with it."""
+    path = Path(options.model)
+    try:
+        megabytes = compiled_trial.attempt(path)
+        return Tried(None, f"{path.name} answers on OpenVINO in {megabytes:.0f} MB" if megabytes else "")
+    except Unproven as error:
+        return try_substitute(options, error)
+
+
+def try_substitute(options: ModelOptions, error: Unproven) -> Tried:
+    """Look for the model that answers where OpenVINO crashes."""
+    try:
+        require_backend()
+        return Tried(None, substitute.find(options, error)[1])
+    except StartupError as missing:
+        return Tried(None, problem=str(missing))
+
+
 def try_devices(options: ModelOptions, cards: Sequence[Card], run: device.Run) -> Tried:
     """Run the test computation as the site would, but anew, and on the CPU if that is what answers."""
     reason = ""
@@ -117,9 +142,12 @@ def try_devices(options: ModelOptions, cards: Sequence[Card], run: device.Run) -
             reason = str(error)
     device.hide()
     try:
+        require_backend()
         proof = run(options.precision)
     except Unproven as error:
         return Tried(None, reason, f"A test computation with {installed.backend_version()} on the CPU {error}.")
+    except StartupError as error:
+        return Tried(None, reason, str(error))
     wrong = "" if proof.proven else f"{proof.backend} computes wrong numbers on the CPU in {proof.precision}."
     return Tried(proof, reason, wrong)
 
@@ -157,11 +185,14 @@ def model_problem(options: ModelOptions, is_offline: bool, fallback: str) -> str
 
 def check_model(options: ModelOptions) -> None:
     """Check what can be checked without loading the model. Raises StartupError."""
-    from classifier.models import efficientnet_lite, folder, labels, loading, pretrained
-
-    if loading.is_folder(options.model):
+    if is_compiled(options):
+        compiled.check(Path(options.model), options.device)
+        return
+    if folder.is_folder(options.model):
         folder.read_card(Path(options.model))
         return
+    from classifier.models import efficientnet_lite, labels, pretrained
+
     pretrained.find_builder(options.model)
     if options.labels:
         labels.read(options.labels)
@@ -173,10 +204,10 @@ def check_model(options: ModelOptions) -> None:
 
 def has_weights(options: ModelOptions) -> bool:
     """Return True if the model needs no download. Keras' files begin with the name of their model."""
-    from classifier.models import loading, pretrained
-
-    if loading.is_folder(options.model) or options.weights != "imagenet" or is_lite(options.model):
+    if folder.is_folder(options.model) or options.weights != "imagenet" or is_lite(options.model):
         return True
+    from classifier.models import pretrained
+
     names = [pretrained.plain(path.name) for path in weights_in(installed.keras_home() / "models")]
     return any(name.startswith(pretrained.plain(options.model)) for name in names)
 

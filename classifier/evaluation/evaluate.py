@@ -2,8 +2,9 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -14,6 +15,7 @@ from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
 from classifier.evaluation import metrics, report
+from classifier.evaluation.strangers import familiarity_of
 from classifier.models import folder, load
 from classifier.options import Device, ModelOptions, Precision
 
@@ -23,6 +25,13 @@ DEFAULT_PRECISION: Precision = ModelOptions.model_fields["precision"].default
 AT_ONCE = 64  # photos read from the dataset for one call of the model
 
 
+class Compared(NamedTuple):
+    """The probabilities, float32 (n, classes), and the familiarity, float (n,), of n photos; None if not compared."""
+
+    scores: np.ndarray
+    familiarity: np.ndarray | None
+
+
 def evaluate(
     path: Path,
     data: Path,
@@ -30,21 +39,26 @@ def evaluate(
     precision: Precision = DEFAULT_PRECISION,
     device: Device = "auto",
     options: DataOptions = DEFAULTS,
+    strangers: Path | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the metrics of a model folder on a folder of photos per class, and its class names.
 
     If the data folder is divided, only its `test` part is used; photos that trained the model or chose its best epoch
-    never are. With `output`, report.html, metrics.json and the pictures are written there.
+    never are. With `output`, report.html, metrics.json and the pictures are written there. With `strangers`, a folder
+    of photos of none of the classes, the metrics have how well the model tells them apart.
     Raises StartupError for the model and DataError for the photos.
     """
     card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
     model = load(ModelOptions(model=str(path), precision=precision, device=device))
     photos = unseen(reading.read(data, model.info.size, model.info.resize, options, least=1), folder.read_split(path))
     labels = model_labels(photos, card.labels)
-    scores = predict(model, photos, np.arange(len(labels)))
+    theirs = familiarity_of(model, strangers) if strangers else None
+    scores, familiarity = compare(model, photos, np.arange(len(labels)))
     majority = card.metrics.get("baseline", {}).get("class", card.labels[np.bincount(labels).argmax()])
     baseline = card.labels.index(majority)
     found = metrics.measure(scores, labels, card.labels, baseline, card.threshold, temperature(card))
+    if familiarity is not None and (model.info.judges or strangers):
+        found["familiarity"] = metrics.familiarity(familiarity, theirs)
     if output:
         output.mkdir(parents=True, exist_ok=True)
         paths = [photo.path for photo in photos.photos]
@@ -62,8 +76,21 @@ def temperature(card: folder.ModelCard) -> float:
 
 def predict(model: ServedModel, photos: Dataset, indices: np.ndarray) -> np.ndarray:
     """Return probabilities, float32 (len(indices), classes), computed as in serving."""
-    slices = [indices[i : i + AT_ONCE] for i in range(0, len(indices), AT_ONCE)]
-    return np.concatenate([model(photos.take(some)) for some in slices])
+    return np.concatenate([model(pixels) for pixels in slices(photos, indices)])
+
+
+def compare(model: ServedModel, photos: Dataset, indices: np.ndarray) -> Compared:
+    """Return the probabilities and the familiarity of some photos, computed as in serving."""
+    if not model.info.compares:
+        return Compared(predict(model, photos, indices), None)
+    runs = [model.compare(pixels) for pixels in slices(photos, indices)]
+    familiarity = [own.familiarity for _, resemblances in runs for own in resemblances]
+    return Compared(np.concatenate([scores for scores, _ in runs]), np.array(familiarity))
+
+
+def slices(photos: Dataset, indices: np.ndarray) -> Iterator[np.ndarray]:
+    for i in range(0, len(indices), AT_ONCE):
+        yield photos.take(indices[i : i + AT_ONCE])
 
 
 def unseen(photos: Dataset, parts: dict[str, str]) -> Dataset:

@@ -12,10 +12,12 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
+from classifier.contract import FAMILIAR
 from classifier.errors import DataError
 
 TOP_K = (3, 5)
 BINS = 10
+FAMILIARITY_BINS = 20
 LEAST = 1e-7  # the loss counts a probability of 0 as this, as Keras does
 QUANTILE = 1.959964  # of the standard normal distribution: 95% lie within as many standard deviations
 SCORES = ("precision", "recall", "f1", "support")
@@ -153,3 +155,22 @@ def with_threshold(threshold: float, confidence: np.ndarray, right: np.ndarray) 
         "accuracy_of_answered": accuracy,
         "interval_of_answered": None if accuracy is None else list(wilson_interval(accuracy, int(answered.sum()))),
     }
+
+
+def familiarity(own: np.ndarray, strangers: np.ndarray | None = None) -> dict[str, Any]:
+    """Measure how familiar photos of the classes, (n,), and strangers, (m,), look; both are from 0 to 1.
+
+    Returns the share refused, that is, below FAMILIAR, and the number of photos in bins of equal width. With strangers,
+    it adds theirs and the area under the ROC curve that tells them apart.
+    """
+    found: dict[str, Any] = refused(own)
+    if strangers is None:
+        return found
+    is_own = np.repeat([True, False], [len(own), len(strangers)])
+    separated = float(roc_auc_score(is_own, np.concatenate([own, strangers])))
+    return found | {"strangers": refused(strangers) | {"auroc": separated}}
+
+
+def refused(values: np.ndarray) -> dict[str, Any]:
+    counts, _ = np.histogram(values, FAMILIARITY_BINS, (0, 1))
+    return {"photos": len(values), "refused": float((values < FAMILIAR).mean()), "counts": counts.tolist()}

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image, ImageOps
 
+from classifier.contract import FAMILIAR
 from classifier.errors import ClassifierError
 from classifier.photos import decode
 
@@ -139,6 +140,29 @@ def calibration(bins: list[dict[str, Any]], before: list[dict[str, Any]], path: 
 def draw_reliability(axes: Axes, bins: list[dict[str, Any]], style: str, **options: str) -> None:
     points = [(bin["confidence"], bin["accuracy"]) for bin in bins if bin["count"]]
     axes.plot(*zip(*points, strict=True), style, **options)  # type: ignore[arg-type]
+
+
+@plain_text()
+def familiarity(found: dict[str, Any], path: Path) -> bool:
+    """Plot the familiarity of photos of the classes and of strangers; `found` is that of `metrics.familiarity`."""
+    if not found:
+        return False
+    figure = Figure((7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    draw_shares(axes, found, "photos of the classes", TRAINING)
+    if strangers := found.get("strangers"):
+        draw_shares(axes, strangers, "strangers", VALIDATION)
+    axes.axvline(FAMILIAR, color=BEST, linestyle="--", label="threshold")
+    axes.set(xlabel="Familiarity", ylabel="Share of the photos", xlim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend()
+    return save(figure, path)
+
+
+def draw_shares(axes: Axes, found: dict[str, Any], label: str, colour: str) -> None:
+    shares = np.array(found["counts"]) / max(1, found["photos"])
+    lows = np.arange(len(shares)) / len(shares)
+    axes.bar(lows, shares, 1 / len(shares), align="edge", edgecolor="white", alpha=0.5, color=colour, label=label)
 
 
 @plain_text()

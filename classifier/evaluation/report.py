@@ -123,6 +123,13 @@ def all_pictures(
         lambda path: plots.calibration(metrics["calibration"]["bins"], before, path),
     )
     yield Picture(
+        "familiarity.png",
+        "None of these",
+        "A photo left of the dashed line is answered as none of the classes.",
+        "Histograms of the familiarity of photos of the classes and, if there are any, of strangers",
+        lambda path: plots.familiarity(metrics.get("familiarity", {}), path),
+    )
+    yield Picture(
         "learning-curves.png",
         "Learning curves",
         "Where the training loss falls and the validation loss rises, the model is overfitting.",

@@ -61,6 +61,17 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
         if limited["accuracy_of_answered"] is not None:
             interval = in_percent(limited["interval_of_answered"])
             numbers["Right, of those answered"] = f"{percent(limited['accuracy_of_answered'])} ({interval})"
+    return numbers | strangers(metrics.get("familiarity", {}))
+
+
+def strangers(familiarity: dict[str, Any]) -> dict[str, str]:
+    """Return the figures of "none of these" by name; none if the model does not judge that."""
+    numbers = {}
+    if familiarity:
+        numbers["Refused as none of these"] = percent(familiarity["refused"])
+    if theirs := familiarity.get("strangers"):
+        numbers[f"Refused, of {quantity(theirs['photos'], 'stranger')}"] = percent(theirs["refused"])
+        numbers["Area under the ROC curve against strangers"] = f"{theirs['auroc']:.3f}"
     return numbers
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from classifier.atomic import locked
-from classifier.contract import ModelInfo
+from classifier.contract import ModelInfo, Resemblance
 from classifier.errors import StartupError, Unavailable
 from classifier.options import ModelOptions
 
@@ -47,6 +47,11 @@ class RemoteModel:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """As `ServedModel.__call__`. Raises Unavailable if the server has ended."""
         return np.asarray(self._ask("predict", images))
+
+    def compare(self, images: np.ndarray) -> tuple[np.ndarray, list[Resemblance]]:
+        """As `ServedModel.compare`. Raises Unavailable if the server has ended."""
+        probabilities, resemblances = self._ask("compare", images)
+        return probabilities, resemblances
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:
         """As `ServedModel.explain`. Raises Unavailable if the server has ended."""

@@ -19,6 +19,7 @@ LINGER_S = 5.0  # how long the model outlives its last client, which may be abou
 FIRST_CLIENT_S = 60.0  # how much longer it waits for the first one
 LOOK_AGAIN_S = 0.5
 
+CALLS = {"predict": "__call__", "compare": "compare", "explain": "explain"}  # what clients may call
 Reply = tuple[bool, Any]  # (True, result) or (False, the error to raise)
 
 
@@ -119,10 +120,9 @@ class ModelServer:
             return self._model
 
     def _reply(self, model: ServedModel, method: str, args: tuple[Any, ...]) -> Reply:
-        calls: dict[str, Callable[..., Any]] = {"predict": model, "explain": model.explain}
         with self._call():
             try:
-                return True, calls[method](*args)
+                return True, getattr(model, CALLS[method])(*args)
             except ClassifierError as error:
                 return False, error
             except Exception as exc:

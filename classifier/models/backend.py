@@ -1,19 +1,16 @@
 """Devices, compilation and gradients; the only file that distinguishes Keras' backends (`KERAS_BACKEND`).
 
-These are TensorFlow, JAX, PyTorch and, for inference only, OpenVINO.
+These are TensorFlow, JAX and PyTorch.
 """
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import numpy as np
 
 from classifier import installed
-from classifier.errors import NotExplainable
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -61,7 +58,6 @@ def device_name() -> str:
         "tensorflow": _tensorflow_gpu,
         "jax": _jax_gpu,
         "torch": _torch_gpu,
-        "openvino": lambda: None,
     }
     gpu = finders[keras.backend.backend()]()
     return f"GPU ({gpu})" if gpu else "CPU"
@@ -88,6 +84,18 @@ def _torch_gpu() -> str | None:
     return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
 
+def unwritten_zeros(shape: tuple[int, ...], dtype: str) -> Any:
+    """Return a tensor of zeros, which with TensorFlow on a CPU takes no memory until it is written to."""
+    if keras.backend.backend() != "tensorflow" or dtype != "float32" or _tensorflow_gpu():
+        return keras.ops.zeros(shape, dtype)
+    import tensorflow as tf
+
+    count, alignment = int(np.prod(shape)), 64 // 4  # TensorFlow's, in numbers of 4 bytes
+    memory = np.zeros(count + alignment, np.float32)  # pages that the system has not provided yet
+    start = -(memory.ctypes.data // 4) % alignment
+    return tf.experimental.dlpack.from_dlpack(memory[start : start + count].reshape(shape).__dlpack__())
+
+
 def compiles_each_shape() -> bool:
     """Return True if the first run of each batch size compiles the model again."""
     return str(keras.backend.backend()) == "jax"
@@ -103,20 +111,24 @@ def compiled(model: keras.Model) -> Run:
         "tensorflow": _compiled_tensorflow,
         "jax": _compiled_jax,
         "torch": _compiled_torch,
-        "openvino": _compiled_openvino,
     }
     return compilers[keras.backend.backend()](model)
 
 
 def _compiled_tensorflow(model: keras.Model) -> Run:
+    function = tensorflow_function(model)
+    return lambda images: function(images).numpy()
+
+
+def tensorflow_function(model: keras.Model) -> Any:
+    """Return TensorFlow's function of a model, uint8 (n, h, w, c) -> float32 (n, classes), traced once for all n."""
     import tensorflow as tf
 
-    function = tf.function(
+    return tf.function(
         lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
+        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8, name="images")],
         autograph=False,
     )
-    return lambda images: function(images).numpy()
 
 
 def _compiled_jax(model: keras.Model) -> Run:
@@ -137,26 +149,9 @@ def _compiled_torch(model: keras.Model) -> Run:
     return run
 
 
-def _compiled_openvino(model: keras.Model) -> Run:
-    import openvino  # type: ignore[import-not-found,unused-ignore]
-
-    with TemporaryDirectory() as folder:
-        path = str(Path(folder, "model.xml"))
-        model.export(path, format="openvino", verbose=False)
-        # By default, OpenVINO computes in bfloat16 if the processor can.
-        compiled_model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    # One by one: Keras exports Flatten, which VGG16 has, for a batch of one. On a CPU that costs nothing.
-    return lambda images: np.concatenate([compiled_model([image[np.newaxis]])[0] for image in images])
-
-
 def gradient(model: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return a function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs.
-
-    Raises NotExplainable if the backend has no gradients.
-    """
+    """Return a function (inputs, index) -> the gradient of the first output row's entry `index` by the inputs."""
     functions = {"tensorflow": _gradient_tensorflow, "jax": _gradient_jax, "torch": _gradient_torch}
-    if keras.backend.backend() not in functions:
-        raise NotExplainable("This site runs on a backend that cannot explain answers (KERAS_BACKEND).")
     return functions[keras.backend.backend()](model)
 
 

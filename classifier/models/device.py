@@ -60,7 +60,7 @@ def is_expected(cards: Sequence[Card]) -> bool:
     """Return True if this machine seems to have a GPU that the back end may use."""
     backend = installed.backend()
     is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", HIDING["CUDA_VISIBLE_DEVICES"])
-    if is_hidden or backend == "openvino" or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu"):
+    if is_hidden or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu"):
         return False
     return bool(cards) or nvidia.DEVICE_FILE.exists()
 

@@ -1,32 +1,38 @@
 """The model folder: `model.keras`, a network with its preprocessing, and `model.json`, the rest that serving must know.
 
 It is written whole or not at all, and checked when it is read. Trained models also hold the split of their photos
-(`split.csv`), examples and a report.
+(`split.csv`), examples and a report. A compiled folder holds `model.xml` and `model.bin` in place of `model.keras`.
+
+Importing this loads no Keras, so that compiled folders are served without it.
 """
 
 import csv
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-import keras
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from classifier import atomic
-from classifier.contract import Resize
+from classifier.contract import Label, Resize
 from classifier.errors import StartupError
-from classifier.models import weights  # noqa: F401  # registers `classifier>Unset`, which saved networks refer to
 from classifier.photos.limits import MAX_SIDE
 from classifier.terms import Term, Terms
 from classifier.text import is_class_name, one_line, printable
 
+if TYPE_CHECKING:
+    import keras
+
 NETWORK, CARD = "model.keras", "model.json"
+OWN = "own"  # the weights of a model that has a folder
+GRAPH, CONSTANTS = "model.xml", "model.bin"  # of a compiled network
 SPLIT, EXAMPLES = "split.csv", "examples"
 
 
@@ -45,6 +51,7 @@ Digest = Annotated[str, Field(coerce_numbers_to_str=True)]  # a number is wrong 
 
 EXPECTED = {
     "labels": "at least two labels, each a name",
+    "wnids": "wnids to be texts",
     "size": "a size of height and width in pixels",
     "color_mode": "color_mode to be rgb or grayscale",
     "resize": "resize to be crop or stretch",
@@ -54,7 +61,20 @@ EXPECTED = {
     "training": "training and metrics to be objects",
     "metrics": "training and metrics to be objects",
     "versions": "versions to be an object of texts",
+    "compiled": "compiled to be an object with the precision, the source and its weights",
 }
+
+CompiledPrecision = Literal["int8", "bfloat16", "float32"]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Compilation:
+    """How a compiled network was made, and how it compares with the model that it was made from."""
+
+    precision: CompiledPrecision
+    source: str  # the name of that model or of its folder
+    weights: str  # imagenet, random, the name of a file, or own for those of a model folder
+    comparison: dict[str, Any] = field(default_factory=dict)  # for people
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -62,15 +82,27 @@ class ModelCard:
     """The content of `model.json`. Raises pydantic.ValidationError for values that do not fit."""
 
     labels: Labels  # in the order of the outputs
+    wnids: list[str] = field(default_factory=list)  # of the labels, if they have WordNet IDs
     size: tuple[Side, Side]  # (height, width)
     color_mode: Literal["rgb", "grayscale"] = "rgb"
     resize: Resize = "crop"
     threshold: Share = 0.0  # an answer with a lower probability is "not sure"
     groups: dict[ClassName, list[str]] = field(default_factory=dict)  # of labels: a broader term for each
-    sha256: Digest = ""  # of model.keras
+    sha256: Digest = ""  # of model.keras, or of model.xml and model.bin
     training: dict[str, Any] = field(default_factory=dict)  # recipe, options, data; for people
     metrics: dict[str, Any] = field(default_factory=dict)  # on the test photos
     versions: dict[str, str] = field(default_factory=dict)
+    compiled: Compilation | None = None
+
+    @model_validator(mode="after")
+    def have_an_id_each(self) -> Self:
+        if self.wnids and len(self.wnids) != len(self.labels):
+            raise ValueError(f"expected a WordNet ID for each of {len(self.labels)} labels, found {len(self.wnids)}")
+        return self
+
+    @property
+    def class_labels(self) -> list[Label]:
+        return [Label(*pair) for pair in zip(self.wnids or [""] * len(self.labels), self.labels, strict=True)]
 
 
 def terms_of(card: ModelCard) -> Terms:
@@ -81,15 +113,32 @@ def terms_of(card: ModelCard) -> Terms:
     return Terms(tuple(Term("", name, indices) for name, indices in classes.items() if len(indices) > 1))
 
 
-def write(folder: Path, network: keras.Model, card: ModelCard) -> None:
+def is_folder(name: str) -> bool:
+    """Return True if a model's name is the path of a model folder."""
+    return os.sep in name or Path(name).is_dir()
+
+
+def is_compiled(folder: Path) -> bool:
+    """Return True for the folder of a compiled network."""
+    return (folder / GRAPH).exists()
+
+
+def write(folder: Path, network: "keras.Model", card: ModelCard) -> None:
     """Write a network, uint8 (n, h, w, 3) -> probabilities (n, classes), and its card into an existing folder."""
+    import keras
+
     network.save(folder / NETWORK)
-    versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()}
-    document = asdict(card) | {"sha256": digest(folder / NETWORK), "versions": versions}
+    write_card(folder, card, {"keras": keras.__version__, "backend": keras.backend.backend()})
+
+
+def write_card(folder: Path, card: ModelCard, versions: dict[str, str]) -> None:
+    """Write the card of the network that a folder holds; `versions` are those of what wrote the network."""
+    facts = {"sha256": network_digest(folder), "versions": {"python": platform.python_version(), **versions}}
+    document = {name: value for name, value in (asdict(card) | facts).items() if value is not None}
     (folder / CARD).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read(folder: Path) -> tuple[keras.Model, ModelCard]:
+def read(folder: Path) -> tuple["keras.Model", ModelCard]:
     """Read the network and the card of a model folder.
 
     Raises StartupError for a folder that lacks a file, or holds one that was changed or does not fit the other.
@@ -129,22 +178,43 @@ def fault(error: ValidationError) -> str:
 
 
 def check_digest(folder: Path, card: ModelCard) -> None:
-    """Raise StartupError unless `model.keras` is the file that the card was written with."""
+    """Raise StartupError unless a folder's network is the one that the card was written with."""
+    names = network_files(folder)
     try:
-        is_intact = digest(folder / NETWORK) == card.sha256
+        is_intact = network_digest(folder) == card.sha256
     except OSError as exc:
-        raise unusable(folder, f"it has no readable {NETWORK}") from exc
+        raise unusable(folder, f"it has no readable {' or '.join(names)}") from exc
     if not is_intact:
-        raise unusable(folder, f"{NETWORK} is not the file that was written with {CARD}: it was changed or cut short")
+        raise unusable(
+            folder, f"{' or '.join(names)} is not the file that was written with {CARD}: it was changed or cut short"
+        )
 
 
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def network_files(folder: Path) -> tuple[str, ...]:
+    """Return the names of the files that hold a folder's network."""
+    return (GRAPH, CONSTANTS) if is_compiled(folder) else (NETWORK,)
 
 
-def load_network(folder: Path, written_by: str) -> keras.Model:
+def network_digest(folder: Path) -> str:
+    """Return the digest of a folder's network. Raises OSError."""
+    return digest(*(folder / name for name in network_files(folder)))
+
+
+def digest(*paths: Path) -> str:
+    """Return the SHA-256 of files, one after the other. Raises OSError."""
+    found = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: found)
+    return found.hexdigest()
+
+
+def load_network(folder: Path, written_by: str) -> "keras.Model":
     """Load the network of a folder, which may not run code of its own (Keras' safe mode). Raises StartupError."""
+    import keras
+
+    from classifier.models import weights  # noqa: F401  # registers `classifier>Unset`, which networks refer to
+
     try:
         return keras.saving.load_model(folder / NETWORK, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises ValueError, TypeError, KeyError, OSError, ... by format and fault
@@ -207,7 +277,8 @@ def is_free(folder: Path) -> bool:
     """Return True if `folder` may be replaced without losing data: there is nothing, an empty folder or a model."""
     if not folder.is_dir():
         return not folder.exists()
-    return all((folder / name).is_file() for name in (CARD, NETWORK)) or not any(folder.iterdir())
+    names = (CARD, *network_files(folder))
+    return all((folder / name).is_file() for name in names) or not any(folder.iterdir())
 
 
 def unusable(folder: Path, reason: str) -> StartupError:

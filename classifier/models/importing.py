@@ -14,6 +14,16 @@ from classifier.contract import Resize
 from classifier.errors import StartupError
 from classifier.models import folder, label_files, saved
 from classifier.models.folder import ModelCard
+from classifier.models.foreign import (
+    SCALES,
+    Normalisation,
+    Preprocessing,
+    Scale,
+    are_probabilities,
+    described,
+    found_scale,
+    misfit,
+)
 from classifier.models.precision import PROBABILITIES
 from classifier.models.pretrained import find_builder, find_preprocessing
 from classifier.models.rebuilding import Config, is_network, layers_of, name_of
@@ -25,29 +35,22 @@ DEFAULT_SCALE, TEACHABLE_MACHINE_SCALE = "0..255", "-1..1"
 TEACHABLE_MACHINE_LAYERS = {"global_average_pooling2d_GlobalAveragePooling2D1", "dense_Dense1", "dense_Dense2"}
 PASS_ON = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, keras.layers.Reshape)
 
-# The range of pixels that a model was trained on; any other scale is the name of a keras.applications model.
-SCALES = {
-    "0..255": lambda pixels: pixels,
-    "0..1": lambda pixels: pixels / 255.0,
-    "-1..1": lambda pixels: pixels / 127.5 - 1.0,
-}
-
 
 def import_model(
     source: Path,
     labels_path: Path,
     output: Path,
-    scale: str | None = None,
+    scale: Scale | None = None,
     resize: Resize = "stretch",
     logits: bool = False,
 ) -> ModelCard:
     """Write a model folder around a whole saved model, as `saved` reads it, and return its card.
 
-    `scale` is the range the model was trained on: 0..255 (also if the model rescales), 0..1, -1..1, or the name of a
-    keras.applications model whose preprocessing was used; None stands for Teachable Machine's if it made the model,
-    else for 0..255. The labels are a file as `label_files` reads it, in the order of the outputs. The outputs are
-    logits if the last layer is linear, or if `logits` is given. Raises StartupError for files that do not fit or that
-    hold code.
+    `scale` is the range the model was trained on: 0..255 (also if the model rescales), 0..1, -1..1, a normalisation, or
+    the name of a keras.applications model whose preprocessing was used; None stands for Teachable Machine's if it made
+    the model, else for 0..255. The labels are a file as `label_files` reads it, in the order of the outputs. The
+    outputs are logits if the last layer is linear, or if `logits` is given. Raises StartupError for files that do not
+    fit or that hold code.
     """
     names = label_files.read(labels_path)
     network, config = saved.read(source)
@@ -59,7 +62,7 @@ def import_model(
         size=(height, width),
         color_mode="grayscale" if channels == 1 else "rgb",
         resize=resize,
-        training={"imported_from": source.name, "scale": chosen},
+        training={"imported_from": source.name, "scale": described(chosen)},
     )
     with folder.replaced(output) as part:
         folder.write(part, classifier, card)
@@ -209,8 +212,7 @@ def check_probabilities(source: Path, network: keras.Model, classifier: keras.Mo
     is_several = getattr(last, "activation", None) is keras.activations.sigmoid and network.outputs[0].shape[-1] != 1
     noise = np.random.default_rng(0).integers(0, 256, (2, *classifier.input_shape[1:]), np.uint8)
     scores = keras.ops.convert_to_numpy(classifier(noise, training=False))
-    add_up = np.isfinite(scores).all() and (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
-    if is_several or not add_up:
+    if is_several or not are_probabilities(scores):
         raise misfit(
             source,
             "probabilities, which add up to 1 (the last layer with softmax, or one output with sigmoid), or logits, "
@@ -219,10 +221,10 @@ def check_probabilities(source: Path, network: keras.Model, classifier: keras.Mo
         )
 
 
-def preprocessing(scale: str, channels: int = 3) -> Any:
+def preprocessing(scale: Scale, channels: int = 3) -> Preprocessing:
     """Return the function for a `scale`. Raises StartupError for a name that is unknown or needs colours."""
-    if scale in SCALES:
-        return SCALES[scale]
+    if isinstance(scale, Normalisation) or scale in SCALES:
+        return found_scale(scale, channels)
     if channels != 3:
         raise StartupError(f"The scale {scale} is for colours; expected {', '.join(SCALES)} for 1 channel.")
     try:
@@ -230,7 +232,3 @@ def preprocessing(scale: str, channels: int = 3) -> Any:
     except StartupError as error:
         known = f"{', '.join(SCALES)} or the name of a keras.applications model"
         raise StartupError(f"The scale {scale!r} cannot be used: expected {known}.") from error
-
-
-def misfit(source: Path, expected: str, found: str) -> StartupError:
-    return StartupError(f"The model {source} cannot be imported: expected {expected}, found {found}.")

@@ -1,18 +1,19 @@
 """A name or a model folder -> a warm model."""
 
 import logging
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
-from classifier.contract import Label
+from classifier import memory
 from classifier.errors import StartupError
-from classifier.models import folder, labels, weights
+from classifier.models import familiarity, folder, labels, weights
 from classifier.models.downloads import WAYS_OUT, obtain
+from classifier.models.familiarity import Comparison, TrainingPhotos
 from classifier.models.model import Model
+from classifier.models.network_features import features_of, has_features
 from classifier.models.precision import default_policy, has_float32_layers, prepare, rebuilt, resolve, with_softmax
 from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side
 from classifier.options import ModelOptions
@@ -33,17 +34,13 @@ def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) 
     """
     started = time.monotonic()
     prepare(options.precision)
-    model = from_folder(options) if is_folder(options.model) else from_applications(options, fetch)
+    model = from_folder(options) if folder.is_folder(options.model) else from_applications(options, fetch)
     model.info = replace(model.info, device_reason=device_reason)
     model.warm_up()
+    memory.give_back()  # what the weights took on their way: 0.7 GB with VGG16, which a busy process would keep
     info, seconds = model.info, time.monotonic() - started
     log.info("%s answers on %s in %s after %.1f s.", options.model, info.device, info.precision, seconds)
     return model
-
-
-def is_folder(name: str) -> bool:
-    """Return True if a model's name is the path of a model folder."""
-    return os.sep in name or Path(name).is_dir()
 
 
 def from_folder(options: ModelOptions) -> Model:
@@ -55,9 +52,27 @@ def from_folder(options: ModelOptions) -> Model:
         config, values = network.get_config(), network.get_weights()
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
-    class_labels = [Label("", name) for name in card.labels]
-    name, terms = path.resolve().name, folder.terms_of(card)
-    return Model(name, network, class_labels, resize=card.resize, threshold=card.threshold, terms=terms)
+    photos = familiarity.read(path, len(card.labels))
+    if photos:
+        check_features(path, network, photos)
+    return Model(
+        path.resolve().name,
+        network,
+        card.class_labels,
+        resize=card.resize,
+        threshold=card.threshold,
+        terms=folder.terms_of(card),
+        comparison=Comparison(photos, card.labels, familiarity.thumbnails(path)) if photos else None,
+        judges=bool(photos and photos.separates and options.familiarity),
+    )
+
+
+def check_features(path: Path, network: keras.Model, photos: TrainingPhotos) -> None:
+    """Raise StartupError unless the stored features can come from the network."""
+    given = features_of(network).shape[-1] if has_features(network) else 0
+    stored = photos.features.shape[1]
+    if given != stored:
+        raise folder.unusable(path, f"{familiarity.FEATURES} has {stored} features a photo, the network {given}")
 
 
 def from_applications(options: ModelOptions, fetch: Fetch) -> Model:

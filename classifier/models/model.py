@@ -5,9 +5,11 @@ import threading
 import keras
 import numpy as np
 
-from classifier.contract import Label, ModelInfo, Resize
+from classifier.contract import Label, ModelInfo, Resemblance, Resize
 from classifier.models import backend
+from classifier.models.familiarity import Comparison
 from classifier.models.gradcam import GradCam
+from classifier.models.network_features import with_features
 from classifier.terms import NO_TERMS, Terms
 
 # VGG16 on 2 cores, ms per image in batches of 1, 4, 16 and 32: 155, 142, 137, 135 (and 0.4 GB more).
@@ -20,6 +22,7 @@ RUNS_AT_ONCE = {"CPU": 1, "GPU": 2}
 class Model:
     """A compiled network: call it with uint8 (n, h, w, 3) to get float32 probabilities (n, classes).
 
+    With a `comparison`, the same run also gives the features that it compares; `judges` is part of the model's info.
     Any number of threads may call it; the device runs as many batches at a time as it runs best.
     """
 
@@ -33,6 +36,8 @@ class Model:
         is_random: bool = False,
         threshold: float = 0.0,
         terms: Terms = NO_TERMS,
+        comparison: Comparison | None = None,
+        judges: bool = False,
     ) -> None:
         self.info = ModelInfo(
             name=name,
@@ -44,9 +49,12 @@ class Model:
             is_random=is_random,
             threshold=threshold,
             terms=terms,
+            compares=comparison is not None,
+            judges=judges,
         )
         self.network = network
-        self._run = backend.compiled(network)
+        self._comparison = comparison
+        self._run = backend.compiled(with_features(network) if comparison else network)
         self._grad_cam: GradCam | None = None
         self._explaining = (
             threading.Lock()
@@ -57,9 +65,13 @@ class Model:
         self._sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= self.largest_run]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Run the images in slices of at most `largest_run`."""
-        step = self.largest_run
-        return np.concatenate([self._run_slice(images[i : i + step]) for i in range(0, len(images), step)])
+        return self._outputs(images)[:, : len(self.info.labels)]
+
+    def compare(self, images: np.ndarray) -> tuple[np.ndarray, list[Resemblance]]:
+        """Return the probabilities, and how each image resembles the training photos. Needs a `comparison`."""
+        assert self._comparison is not None
+        probabilities, features = np.split(self._outputs(images), [len(self.info.labels)], axis=1)
+        return probabilities, self._comparison(features)
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:
         """Return a heat map of a class in one image, uint8 (h, w, 3): float32 (rows, columns) from 0 to 1.
@@ -74,6 +86,11 @@ class Model:
         """Run once, at every batch size that needs compiling, so that no request has to wait for it."""
         for size in self._sizes if backend.compiles_each_shape() else self._sizes[:1]:
             self._run(np.zeros((size, *self.info.size, 3), np.uint8))
+
+    def _outputs(self, images: np.ndarray) -> np.ndarray:
+        """Run the images in slices of at most `largest_run`."""
+        step = self.largest_run
+        return np.concatenate([self._run_slice(images[i : i + step]) for i in range(0, len(images), step)])
 
     def _run_slice(self, images: np.ndarray) -> np.ndarray:
         """Run one slice, padded to a compiled batch size if the backend compiles each size."""

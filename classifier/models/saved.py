@@ -83,7 +83,7 @@ def from_zip(source: Path) -> Saved:
     """Read a `.keras` file. Raises StartupError."""
     with damaged(source, ".keras file"), zipfile.ZipFile(source) as archive:
         if "config.json" not in archive.namelist():
-            raise unreadable(source, contents(archive), AGAIN)
+            raise unreadable(source, *contents(archive))
         config = json.loads(archive.read("config.json"))
         writer = version(json.loads(archive.read("metadata.json"))["keras_version"])
         if not is_keras_2(writer):
@@ -92,13 +92,15 @@ def from_zip(source: Path) -> Saved:
             return Saved(rebuilt(source, config, writer, lambda: NumberedWeights(config, file)), config)
 
 
-def contents(archive: zipfile.ZipFile) -> str:
-    """Describe an archive that is no `.keras` file."""
+def contents(archive: zipfile.ZipFile) -> tuple[str, str]:
+    """Describe an archive that is no `.keras` file, and the way out."""
     names = archive.namelist()
     if any(name.endswith("data.pkl") for name in names):
-        return "a PyTorch model"
+        return "a PyTorch model", "export it with torch.onnx.export, and import that file"
     inner = next((name for name in names if name.endswith((".h5", ".keras"))), None)
-    return f"an archive with {inner} in it, which must be unpacked first" if inner else "an archive of something else"
+    if inner:
+        return f"an archive with {inner} in it, which must be unpacked first", AGAIN
+    return "an archive of something else", AGAIN
 
 
 def from_keras_3(source: Path, config: Config, writer: str) -> keras.Model:

@@ -30,7 +30,7 @@ class Format(NamedTuple):
 def columns(top: int) -> list[str]:
     """Return the columns of a table of rows with at most `top` predictions, most probable first."""
     ranks = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "score")]
-    return ["file", "error", "sure", "broader", "broader_score", *ranks]
+    return ["file", "error", "sure", "broader", "broader_score", "familiar", "familiarity", *ranks]
 
 
 def flat(row: Row) -> Record:
@@ -38,6 +38,8 @@ def flat(row: Row) -> Record:
     record: Record = {"file": printable_path(row.path), "error": row.error, "sure": row.sure}
     if row.broader:
         record |= {"broader": row.broader.label, "broader_score": round(row.broader.score, 6)}
+    if row.familiarity is not None:
+        record |= {"familiar": row.familiar, "familiarity": round(row.familiarity, 6)}
     for rank, best in enumerate(row.predictions, start=1):
         record |= {f"label_{rank}": best.label, f"score_{rank}": round(best.score, 6)}
     return record
@@ -45,10 +47,15 @@ def flat(row: Row) -> Record:
 
 def nested(row: Row) -> Record:
     """Return the row as a JSON object with a list of predictions."""
-    sure = {} if row.sure is None else {"sure": row.sure}
-    broader = {"broader": asdict(row.broader)} if row.broader else {}
+    optional = {
+        "sure": row.sure,
+        "broader": row.broader and asdict(row.broader),
+        "familiar": row.familiar,
+        "familiarity": row.familiarity,
+    }
+    given = {name: value for name, value in optional.items() if value is not None}
     outcome = {"error": row.error} if row.error else {"predictions": [asdict(best) for best in row.predictions]}
-    return {"file": printable_path(row.path)} | sure | broader | outcome
+    return {"file": printable_path(row.path)} | given | outcome
 
 
 def printable_path(path: Path | str) -> str:
@@ -89,7 +96,8 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def write_parquet(records: Iterable[Record], columns: Sequence[str], path: Path) -> None:
     arrow, parquet = pyarrow()
-    types = dict.fromkeys(("file", "error", "broader", "label"), arrow.string()) | {"sure": arrow.bool_()}
+    texts, flags = ("file", "error", "broader", "label"), ("sure", "familiar")
+    types = dict.fromkeys(texts, arrow.string()) | dict.fromkeys(flags, arrow.bool_())
     schema = arrow.schema([(name, types.get(name.rstrip(RANK), arrow.float64())) for name in columns])
     remaining = iter(records)
     with parquet.ParquetWriter(path, schema) as writer:

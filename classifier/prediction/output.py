@@ -61,6 +61,8 @@ def write_table(rows: Iterable[Row], out: IO[str]) -> None:
 
 def reservation(row: Row) -> str:
     """Return what to write before the first class if it is not sure: "dog, perhaps "."""
+    if row.familiar is False:
+        return "none of these, nearest "
     if row.sure is not False:
         return ""
     return f"{row.broader.label if row.broader else 'not sure'}, perhaps "

@@ -27,6 +27,8 @@ class Row(NamedTuple):
     error: str | None = None
     sure: bool | None = None  # whether the first prediction is sure by itself; None if the model does not say
     broader: Broader | None = None  # what is sure if it is not
+    familiar: bool | None = None  # whether the photo looks like those that the model was trained on, if it judges that
+    familiarity: float | None = None
 
 
 def predict(engine: LocalEngine, paths: Sequence[Path]) -> Iterator[Row]:
@@ -58,7 +60,8 @@ def row_of(engine: LocalEngine, path: Path) -> Row:
         return Row(path, error=str(answer))
     if answer.notice:
         log.warning("%s: %s", path, answer.notice)
-    return answered(path, answer.predictions, answer.broader, engine.model.sure_from())
+    row = answered(path, answer.predictions, answer.broader, engine.model.sure_from())
+    return row._replace(familiar=answer.familiar, familiarity=answer.familiarity)
 
 
 def answered(path: Path, predictions: tuple[Prediction, ...], broader: Broader | None, sure_from: float) -> Row:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from PIL.Image import Image
 
-from classifier.contract import Answer, Explanation, ServedModel, Stages
+from classifier.contract import FAMILIAR, Answer, Explanation, Resemblance, ServedModel, Stages
 from classifier.errors import ClassifierError, NotExplainable
 from classifier.options import Limits
 from classifier.photos import decode, fit
@@ -26,9 +27,10 @@ EXPLAINED_BY = 0.8  # of the deadline: the longest pause between explanations wh
 
 
 class Scored(NamedTuple):
-    """The model's scores for a photo, and how long it took over how many."""
+    """The model's scores for a photo, how the photo resembles its own, and how long it took over how many."""
 
     scores: np.ndarray  # (classes,)
+    resemblance: Resemblance | None
     seconds: float
     batch: int
 
@@ -171,7 +173,8 @@ class LocalEngine(Permanent):
         stages = Stages(asked.decode_s, waited, scored.seconds, scored.batch)
         predictions = ranked(scored.scores, self.model.labels, top or self._limits.top)
         broader = self.model.terms.surest(scored.scores)
-        return Answer(predictions, asked.preview, seconds, stages, asked.notice, broader, scored.scores)
+        answer = Answer(predictions, asked.preview, seconds, stages, asked.notice, broader, scored.scores)
+        return self._compared(answer, scored.resemblance) if scored.resemblance else answer
 
     @contextmanager
     def _decoder(self, deadline: float) -> Iterator[None]:
@@ -193,11 +196,26 @@ class LocalEngine(Permanent):
         """Run n images of (h, w, 3); only the batcher calls this."""
         with self._turns.photos():
             started = time.monotonic()
-            scores = self._served(np.stack(pixels))  # (n, classes)
+            scores, resemblances = self._run(np.stack(pixels))
             seconds = time.monotonic() - started
         if not np.isfinite(scores).all():
             raise ArithmeticError("The model returned probabilities that are not numbers.")
-        return [Scored(row, seconds, len(pixels)) for row in scores]
+        return [Scored(row, own, seconds, len(pixels)) for row, own in zip(scores, resemblances, strict=True)]
+
+    def _run(self, images: np.ndarray) -> tuple[np.ndarray, Sequence[Resemblance | None]]:
+        """Return the scores of images (n, classes), and how each resembles the model's own if it compares them."""
+        if self.model.compares:
+            return self._served.compare(images)
+        return self._served(images), [None] * len(images)
+
+    def _compared(self, answer: Answer, resemblance: Resemblance) -> Answer:
+        """Add to an answer how the photo resembles the model's own; of a stranger, no broader term is sure either."""
+        if not self.model.judges:
+            return replace(answer, similar=resemblance.similar)
+        familiarity, familiar = resemblance.familiarity, resemblance.familiarity >= FAMILIAR
+        broader = answer.broader if familiar else None
+        similar = resemblance.similar
+        return replace(answer, broader=broader, familiarity=familiarity, familiar=familiar, similar=similar)
 
     def _explain(self, request: ExplanationRequest) -> Explanation:
         """Compute one explanation when the photos leave the device to it; only the explainer calls this."""

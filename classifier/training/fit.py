@@ -22,12 +22,16 @@ History = dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy by ep
 
 
 class Fitted(NamedTuple):
-    """A fitted network, and logits that show how it answers photos that it was not fitted to."""
+    """A fitted network, and logits that show how it answers photos that it was not fitted to.
+
+    `features` are those of a frozen backbone, float32 (m, channels), of the training and then the validation photos.
+    """
 
     network: keras.Model  # uint8 photos -> logits
     history: History
     logits: np.ndarray  # (n, classes)
     labels: np.ndarray  # int (n,), the true ones
+    features: np.ndarray | None = None
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped

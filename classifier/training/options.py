@@ -85,3 +85,6 @@ class Options(BaseModel):
     examples: int = Field(
         default=0, ge=0, le=100, description="number of test photos that the site offers to everyone as examples"
     )
+    no_thumbnails: bool = Field(
+        default=False, description="keep no small pictures of the training photos, which the site shows to everyone"
+    )

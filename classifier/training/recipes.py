@@ -1,7 +1,8 @@
 """Every network that can be trained: each recipe is one short function.
 
 A recipe maps float pixels (n, h, w, c), 0 to 255, to logits (n, classes). Each becomes a network that takes uint8 RGB
-(n, h, w, 3), as the serving engine provides it; rescaling and conversion to greyscale are part of the graph.
+(n, h, w, 3), as the serving engine provides it; rescaling and conversion to greyscale are part of the graph. Its last
+feature map has the name FEATURES_LAYER.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import keras
 from keras import layers
 
 from classifier.errors import StartupError
+from classifier.models.network_features import FEATURES_LAYER
 from classifier.training.options import Augmentation, RecipeName
 
 Tensor = Any  # a symbolic Keras tensor
@@ -23,7 +25,7 @@ def small(pixels: Tensor, classes: int) -> Tensor:
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (16, 32, 64):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
-        x = layers.MaxPooling2D()(x)
+        x = layers.MaxPooling2D(name=FEATURES_LAYER if filters == 64 else None)(x)
     x = layers.Dense(128, activation="relu")(layers.Flatten()(x))
     return layers.Dense(classes)(x)
 
@@ -33,7 +35,7 @@ def dropout(pixels: Tensor, classes: int) -> Tensor:
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (32, 64):
         x = layers.Conv2D(filters, 5, padding="same", activation="relu")(x)
-        x = layers.MaxPooling2D()(x)
+        x = layers.MaxPooling2D(name=FEATURES_LAYER if filters == 64 else None)(x)
         x = layers.Dropout(0.2)(x)
     x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
     return layers.Dense(classes)(x)
@@ -42,9 +44,9 @@ def dropout(pixels: Tensor, classes: int) -> Tensor:
 def gray(pixels: Tensor, classes: int) -> Tensor:
     """Build the network of the cats-and-dogs tutorial, for greyscale: three equal convolutions with dropout."""
     x = layers.Rescaling(1 / 255)(pixels)
-    for _ in range(3):
+    for number in (1, 2, 3):
         x = layers.Conv2D(64, 3, activation="relu")(x)
-        x = layers.MaxPooling2D()(x)
+        x = layers.MaxPooling2D(name=FEATURES_LAYER if number == 3 else None)(x)
         x = layers.Dropout(0.2)(x)
     x = layers.Dense(128, activation="relu")(layers.Flatten()(x))
     return layers.Dense(classes)(x)

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts
 from classifier.evaluation import metrics, report
-from classifier.models import folder
+from classifier.evaluation.evaluate import Compared
+from classifier.models import familiarity, folder
+from classifier.models.familiarity import TrainingPhotos
 from classifier.models.model import Model
 from classifier.photos import decode, fit
 from classifier.text import percent, quantity
 from classifier.training.fit import History
 from classifier.training.options import Options
+
+THUMBNAIL, THUMBNAIL_QUALITY = (128, 128), 80
 
 
 @dataclass(frozen=True)
@@ -27,21 +32,28 @@ class Trained:
     model: Model
     temperature: float
     threshold: float
+    known: TrainingPhotos
     photos: Dataset
     parts: Parts
     options: Options
     history: History
 
 
-def write(part: Path, trained: Trained, scores: np.ndarray) -> dict[str, Any]:
-    """Fill a model folder and return the metrics of the test photos, whose probabilities are `scores`, (n, classes)."""
+def write(part: Path, trained: Trained, compared: Compared) -> dict[str, Any]:
+    """Fill a model folder and return the metrics of the test photos, which were `compared` in their order."""
     photos, test = trained.photos, trained.parts["test"]
+    scores = compared.scores
     labels = photos.labels[test]
     majority = int(np.bincount(photos.labels[trained.parts["train"]]).argmax())
     found = metrics.measure(scores, labels, photos.classes, majority, trained.threshold, trained.temperature)
+    if trained.known.separates and compared.familiarity is not None:
+        found["familiarity"] = metrics.familiarity(compared.familiarity)
     paths = [photos.photos[i].path for i in test]
     folder.write(part, trained.model.network, card(trained, found))
     folder.write_split(part, split_rows(photos, trained.parts))
+    familiarity.write(part, trained.known)
+    if not trained.options.no_thumbnails:
+        write_thumbnails(part / familiarity.THUMBNAILS, photos, trained.known.hashes)
     write_examples(part / folder.EXAMPLES, paths, trained.options.examples)
     report.write(
         part, trained.model.info.name, found, photos.classes, scores, labels, paths, trained.history, facts(trained)
@@ -85,8 +97,15 @@ def facts(trained: Trained) -> dict[str, str]:
         "Epochs": f"{epochs(trained)}, seed {options.seed}",
         "Temperature": f"{trained.temperature:.2f}",
         "Not sure below": percent(trained.threshold, 2),
+        "None of these": judgement(trained.known),
         "Date": date.today().isoformat(),
     }
+
+
+def judgement(known: TrainingPhotos) -> str:
+    """Describe how well photos of the classes are told from their own shuffled pieces."""
+    verdict = "is answered" if known.separates else f"is never answered; it needs {familiarity.LEAST_AUROC}"
+    return f"{verdict} (AUROC {known.auroc:.3f} against shuffled photos)"
 
 
 def epochs(trained: Trained) -> int:
@@ -109,6 +128,17 @@ def split_rows(photos: Dataset, parts: Parts) -> Iterator[folder.SplitRow]:
             photo = photos.photos[i]
             path = photo.path.relative_to(photos.folder).as_posix()
             yield folder.SplitRow(path, photos.classes[photo.label], part, photos.digests[i])
+
+
+def write_thumbnails(target: Path, photos: Dataset, hashes: np.ndarray) -> None:
+    """Write a small JPEG, without metadata, of what the model sees of the photos with these hashes, uint8 (n, 32)."""
+    target.mkdir()
+    places = {digest: i for i, digest in enumerate(photos.digests)}
+    for hash in hashes:
+        (pixels,) = photos.take(np.array([places[hash.tobytes().hex()]]))
+        image = Image.fromarray(pixels)
+        image.thumbnail(THUMBNAIL, Image.Resampling.BICUBIC)
+        image.save(target / familiarity.thumbnail_name(hash), "JPEG", quality=THUMBNAIL_QUALITY)
 
 
 def write_examples(target: Path, paths: list[Path], count: int) -> None:

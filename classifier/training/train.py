@@ -14,12 +14,13 @@ from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts, split
 from classifier.errors import DataError, StartupError
-from classifier.evaluation.evaluate import predict
+from classifier.evaluation.evaluate import compare
 from classifier.models import backend, folder
+from classifier.models.familiarity import Comparison
 from classifier.models.model import Model
 from classifier.models.precision import with_softmax
 from classifier.models.pretrained import input_side
-from classifier.training import recipes, record, transfer
+from classifier.training import familiarity, recipes, record, transfer
 from classifier.training.calibration import scaled, softmax, temperature
 from classifier.training.fit import Batches, Fitted, fit, outputs
 from classifier.training.options import AUTO, Options
@@ -49,10 +50,12 @@ def train(data: Path, output: Path, options: Options, data_options: DataOptions 
         divisor = temperature(fitted.logits, fitted.labels)
         labels = [Label("", name) for name in photos.classes]
         network = with_softmax(scaled(fitted.network, divisor), "classifier")
-        model = Model(output.name, network, labels, resize=options.resize)
+        known = familiarity.training_photos(fitted, photos, parts, options.recipe != "transfer")
+        comparison = Comparison(known, photos.classes)
+        model = Model(output.name, network, labels, resize=options.resize, comparison=comparison)
         threshold = confidence_threshold(softmax(fitted.logits / divisor), fitted.labels)
-        trained = Trained(model, divisor, threshold, photos, parts, options, fitted.history)
-        return record.write(part, trained, predict(model, photos, parts["test"]))
+        trained = Trained(model, divisor, threshold, known, photos, parts, options, fitted.history)
+        return record.write(part, trained, compare(model, photos, parts["test"]))
 
 
 def with_backbone(options: Options) -> Options:

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 
 from classifier.dataset.reading import Dataset
-from classifier.dataset.split import Parts
+from classifier.dataset.split import Parts, fitted_to
 from classifier.errors import NotDownloaded, StartupError
 from classifier.evaluation.metrics import cross_entropy
 from classifier.models import weights
 from classifier.models.downloads import obtain, refuse
 from classifier.models.labels import IMAGENET_CLASSES
+from classifier.models.network_features import FEATURES_LAYER
 from classifier.models.pretrained import Fetch, download, find_builder, find_preprocessing, input_side, needed_file
 from classifier.training.calibration import softmax
 from classifier.training.fit import Batches, Fitted, fit, outputs
@@ -33,7 +34,7 @@ def train_head(dataset: Dataset, parts: Parts, options: Options, class_weights: 
     best epoch.
     """
     base = backbone(options.backbone, options.weights, dataset.pixels.shape[1], options.grayscale)
-    photos = np.concatenate([parts["train"], parts["validation"]])
+    photos = fitted_to(parts)
     labels = dataset.labels[photos]
     members = np.arange(len(parts["train"]) if options.fine_tune else len(photos))
     features = outputs(base, dataset, photos, options.batch_size)
@@ -41,7 +42,7 @@ def train_head(dataset: Dataset, parts: Parts, options: Options, class_weights: 
     network = keras.Model(base.input, head(base.output), name=base.name)
     if options.fine_tune:
         return fine_tune(network, dataset, parts, options, class_weights)
-    return Fitted(network, {}, head.held_out, labels)
+    return Fitted(network, {}, head.held_out, labels, features)
 
 
 def choose_backbone(device: str, candidates: Sequence[str] = GPU_BACKBONES, fetch: Fetch = obtain) -> str:
@@ -80,7 +81,7 @@ def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -
     else:
         fill(network, name, weights_from)
     network.trainable = False
-    features = keras.layers.GlobalAveragePooling2D(name="features")(network.output)
+    features = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(network.output)
     return keras.Model(images, features, name=network.name)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 from support.browsers import wait_for_all
-from support.models import TERMS, ToyModel
+from support.models import SIMILAR, TERMS, ComparingModel, ToyModel
 from support.needs import needs_chromium
 from support.pictures import picture
 from support.sites import listening
@@ -38,9 +38,9 @@ def scheme(request):
 def visit(browser, scheme, settings, tmp_path):
     """Open a page of a running site; keyword arguments are settings."""
 
-    def start(model=None, reason="", **changes):
+    def start(served=None, reason="", **changes):
         chosen = settings.model_copy(update=changes)
-        engine = SwappingEngine(LocalEngine(model or ToyModel()), reason)
+        engine = SwappingEngine(LocalEngine(served or ToyModel()), reason)
         app = create_app(engine, chosen, KeptResults(chosen.uploads, chosen.keep_hours))
         port = sites.enter_context(listening(app))
         page = context.new_page()
@@ -143,6 +143,18 @@ def test_an_answer_that_is_not_sure(visit, tmp_path):
     page = visit(DoubtfulModel())
     send(page, tmp_path, picture())
     expect(page.locator("article h2").first).to_contain_text("Not sure")
+    check(page)
+
+
+def test_none_of_these_and_similar_photos(visit, tmp_path):
+    thumbnails = tmp_path / "model" / "thumbnails"
+    thumbnails.mkdir(parents=True)
+    for photo in SIMILAR[:2]:
+        (thumbnails / photo.thumbnail).write_bytes(picture(format="JPEG"))
+    page = visit(ComparingModel(), model=str(thumbnails.parent))
+    send(page, tmp_path, picture("#404041"))
+    expect(page.locator("#live")).to_contain_text("This does not look like any of the 3 things this model knows")
+    expect(page.locator(".similar img")).to_have_count(2)
     check(page)
 
 

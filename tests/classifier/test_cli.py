@@ -16,7 +16,7 @@ from support.pictures import encoded, picture
 from classifier.cli import commands, main
 from web.settings import ROOT
 
-COMMANDS = ["predict", "check", "train", "evaluate", "import", "feedback", "demo", "doctor"]
+COMMANDS = ["predict", "check", "train", "evaluate", "import", "compile", "feedback", "demo", "doctor"]
 HEAVY = ["tensorflow", "keras", "jax", "torch", "sklearn", "matplotlib"]
 
 

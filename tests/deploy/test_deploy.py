@@ -138,7 +138,8 @@ def test_a_photo_is_answered_kept_shown_and_deleted(deployed, prefix):
     assert url.startswith(f"{prefix}/results/")
     assert deployed.ask("GET", url)[0] == 200
     assert deployed.ask("GET", f"{url}/image")[1]["Content-Type"] == "image/jpeg"
-    assert deployed.ask("DELETE", url)[0] == 204
+    assert deployed.ask("DELETE", url, headers={"Origin": "http://elsewhere.example"})[0] == 403
+    assert deployed.ask("DELETE", url, headers={"Origin": deployed.url})[0] == 204
     status, _, page = deployed.ask("GET", url)
     assert status == 404
     assert "is not here" in page  # the site's own sentence: nginx does not replace it

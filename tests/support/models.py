@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.contract import Label, ModelInfo
+from classifier.contract import Label, ModelInfo, Resemblance, SimilarPhoto
 from classifier.terms import Term, Terms
 
 COLOURS = {"red": "red_fox", "lime": "Egyptian_cat", "blue": "blue_jay"}
@@ -105,3 +105,21 @@ class MoodyModel(ToyModel):
         if (means == 255).any():
             raise MemoryError
         return super().__call__(images)
+
+
+class ComparingModel(ToyModel):
+    """Knows photos of each colour by their brightest channel: the purer the colour, the more familiar."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**{"compares": True, "judges": True, **changes})
+
+    def compare(self, images: np.ndarray) -> tuple[np.ndarray, list[Resemblance]]:
+        scores = self(images)
+        return scores, [Resemblance(float((row.max() - row.min()) ** 0.5), SIMILAR) for row in scores]
+
+
+SIMILAR = (
+    SimilarPhoto("Egyptian_cat", 0.875, f"{'0' * 15}1.jpg"),
+    SimilarPhoto("red_fox", 0.25, f"{'0' * 15}2.jpg"),
+    SimilarPhoto("blue_jay", 0.125, ""),
+)

@@ -271,7 +271,7 @@ def response_body(
         outputs.append(tensor(name, datatype, (len(ranked), len(ranked[0])), **content))
         binary += own
     id = {} if inference.id is None else {"id": inference.id}
-    parameters = certainties(answers, sure_from)
+    parameters = certainties(answers, sure_from) | resemblances(answers)
     about = {"model_name": model, "model_version": VERSION} | id | ({"parameters": parameters} if parameters else {})
     document = json.dumps(about | {"outputs": outputs}).encode()
     if not binary:
@@ -292,6 +292,15 @@ def certainties(answers: Sequence[Answer], sure_from: float) -> Object:
             parameters[f"broader_{image}"] = broader.label
             parameters[f"broader_wnid_{image}"] = broader.wnid
             parameters[f"broader_score_{image}"] = broader.score
+    return parameters
+
+
+def resemblances(answers: Sequence[Answer]) -> Object:
+    """Return further parameters: `familiar_0` and `familiarity_0` belong to the first image."""
+    parameters: Object = {}
+    for image, answer in enumerate(answers):
+        if answer.familiarity is not None:
+            parameters |= {f"familiar_{image}": answer.familiar, f"familiarity_{image}": answer.familiarity}
     return parameters
 
 

@@ -16,8 +16,9 @@ from web.pages.outcome import Outcomes
 from web.pages.recent import Recent
 from web.pages.rendering import Rendering
 from web.pages.results import ResultViews
+from web.pages.similar import SimilarViews
 from web.pages.upload import UploadViews
-from web.pages.wording import percent, readable, sentence, surely, together_sentence
+from web.pages.wording import none_of_these, percent, readable, sentence, surely, together_sentence
 from web.settings import Settings
 
 
@@ -34,6 +35,7 @@ def add_pages(
     feedback = Feedback(uploads, settings.uploads, settings.keep_mb)
     UploadViews(engine, settings, outcomes, recent, rendering).add_to(app)
     ResultViews(engine, uploads, feedback, outcomes, recent, rendering, on_feedback).add_to(app)
+    SimilarViews(engine, settings, outcomes).add_to(app)
     app.request_class = request_class(settings)
     app.register_error_handler(Exception, rendering.error)
     add_templates(app)
@@ -43,6 +45,11 @@ def add_templates(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.jinja_env.globals.update(readable_formats=READABLE, unique=partial(secrets.token_hex, 4))
     app.jinja_env.filters.update(
-        percent=percent, readable=readable, sentence=sentence, surely=surely, together=together_sentence
+        none_of_these=none_of_these,
+        percent=percent,
+        readable=readable,
+        sentence=sentence,
+        surely=surely,
+        together=together_sentence,
     )
     Bootstrap5(app)

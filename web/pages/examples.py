@@ -36,6 +36,10 @@ def is_picture(path: Path) -> bool:
 
 def examples_of(engine: Engine, settings: Settings) -> Examples:
     """Return the examples in the folder of the model that answers if it has any, else the site's own."""
-    name = settings.fallback if engine.fallback() else settings.model
-    own = Examples(Path(name) / "examples")
+    own = Examples(model_folder(engine, settings) / "examples")
     return own if own.names() else Examples(ROOT / "static" / "examples")
+
+
+def model_folder(engine: Engine, settings: Settings) -> Path:
+    """Return the folder of the model that answers; a path that does not exist if it has none."""
+    return Path(settings.fallback if engine.fallback() else settings.model)

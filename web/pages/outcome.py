@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import url_for
 
-from classifier.contract import Answer, Engine, Prediction
+from classifier.contract import Answer, Engine, Prediction, SimilarPhoto
 from classifier.errors import ClassifierError
 from classifier.photos.fit import preview_size
 from classifier.ranking import combined, ranked
@@ -17,6 +17,8 @@ from classifier.terms import Broader, Certainty, certainty
 from web.problems import Problem, problem
 
 log = logging.getLogger(__name__)
+
+KEPT = ("familiar", "familiarity", "knows", "notice", "size")  # members that are kept if there is a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,10 @@ class Outcome:
     sure: bool | None = None  # whether the top prediction is sure by itself; None if the model does not say
     broader: Broader | None = None  # what is sure if it is not
     is_named: bool = True  # False below the threshold: then the page says "not sure" in place of a name
+    familiar: bool | None = None  # whether the photo looks like those that the model was trained on, if it judges that
+    familiarity: float | None = None
+    similar: tuple[SimilarPhoto, ...] = ()  # the nearest of those
+    knows: int | None = None  # how many classes the model has
     seconds: float | None = None
     feedback: dict[str, Any] | None = None  # the visitor's: label, right
     notice: str | None = None
@@ -41,7 +47,12 @@ class Outcome:
         """Return the outcome in the shape that `POST /` promises."""
         if self.error:
             return {"filename": self.filename, "error": self.error.as_json()}
-        optional = {"notice": self.notice, "feedback": self.feedback}
+        optional = {
+            "notice": self.notice,
+            "feedback": self.feedback,
+            "familiar": self.familiar,
+            "familiarity": self.familiarity,
+        }
         return (
             {"filename": self.filename, "id": self.id, "url": self.url}
             | {name: value for name, value in optional.items() if value is not None}
@@ -58,9 +69,12 @@ class Together:
     sure: bool | None
     broader: Broader | None
     is_named: bool
+    familiar: bool | None  # False if none of the photos looks like those that the model was trained on
+    knows: int
 
     def as_json(self) -> dict[str, Any]:
-        return answer_json(self.predictions, self.sure, self.broader)
+        familiar = {} if self.familiar is None else {"familiar": self.familiar}
+        return familiar | answer_json(self.predictions, self.sure, self.broader)
 
 
 def answer_json(predictions: Sequence[Prediction], sure: bool | None, broader: Broader | None) -> dict[str, Any]:
@@ -68,6 +82,12 @@ def answer_json(predictions: Sequence[Prediction], sure: bool | None, broader: B
     optional = {"sure": sure, "broader": broader and asdict(broader)}
     present = {name: value for name, value in optional.items() if value is not None}
     return present | {"predictions": [asdict(prediction) for prediction in predictions]}
+
+
+def any_of(judgements: Sequence[bool | None]) -> bool | None:
+    """Return True if any photo is familiar, False if none is, and None if that is not judged."""
+    made = [judgement for judgement in judgements if judgement is not None]
+    return any(made) if made else None
 
 
 class Outcomes:
@@ -98,6 +118,10 @@ class Outcomes:
             sure=sure,
             broader=broader,
             is_named=self._is_named(answer.predictions),
+            familiar=answer.familiar,
+            familiarity=answer.familiarity,
+            similar=answer.similar,
+            knows=len(self._engine.model.labels),
             seconds=answer.seconds,
             notice=answer.notice or None,
         )
@@ -112,13 +136,18 @@ class Outcomes:
 
     def together(self, answers: Sequence[Answer | ClassifierError]) -> Together | None:
         """Return the one answer for all photos that could be answered; None if none could."""
-        scores = [answer.scores for answer in answers if isinstance(answer, Answer) and answer.scores is not None]
+        answered = [answer for answer in answers if isinstance(answer, Answer) and answer.scores is not None]
+        scores = [answer.scores for answer in answered if answer.scores is not None]
         if not scores:
             return None
         model, probabilities = self._engine.model, combined(scores)
         predictions = ranked(probabilities, model.labels, self._top)
+        familiar = any_of([answer.familiar for answer in answered])
         sure, broader = self._certainty(predictions, model.terms.surest(probabilities))
-        return Together(len(scores), predictions, sure, broader, self._is_named(predictions))
+        if familiar is False:
+            broader = None
+        is_named, knows = self._is_named(predictions), len(model.labels)
+        return Together(len(scores), predictions, sure, broader, is_named, familiar, knows)
 
     def _certainty(self, predictions: Sequence[Prediction], broader: Broader | None) -> Certainty:
         return certainty(predictions[0].score, broader, self._engine.model.sure_from(self._threshold))
@@ -136,18 +165,20 @@ class Outcomes:
         return [outcome_of(id, kept) for id, kept in self._uploads.answers(ids).items()]
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
-        about: dict[str, Any] = {"model": self._engine.model.name, "is_named": outcome.is_named, "size": outcome.size}
-        about |= {"notice": outcome.notice} if outcome.notice else {}
+        about: dict[str, Any] = {"model": self._engine.model.name, "is_named": outcome.is_named}
+        about |= {name: value for name in KEPT if (value := getattr(outcome, name)) is not None}
+        about |= {"similar": [photo._asdict() for photo in outcome.similar]} if outcome.similar else {}
         return self._uploads.keep(preview, about | answer_json(outcome.predictions, outcome.sure, outcome.broader))
 
 
 def outcome_of(id: str, kept: dict[str, Any]) -> Outcome:
     """Return the outcome of an answer that is kept under `id`."""
     predictions = tuple(Prediction(**prediction) for prediction in kept["predictions"])
-    optional = {name: kept.get(name) for name in ("sure", "feedback", "notice", "size")}
+    optional = {name: kept.get(name) for name in (*KEPT, "sure", "feedback")}
     broader = Broader(**kept["broader"]) if kept.get("broader") else None
+    similar = tuple(SimilarPhoto(**photo) for photo in kept.get("similar", ()))
     is_named = kept.get("is_named", kept.get("sure") is not False)  # before broader terms, these were the same
-    outcome = Outcome(predictions=predictions, broader=broader, is_named=is_named, **optional)
+    outcome = Outcome(predictions=predictions, broader=broader, is_named=is_named, similar=similar, **optional)
     return with_addresses(outcome, id)
 
 

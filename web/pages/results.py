@@ -109,7 +109,7 @@ class ResultViews:
     def give_feedback(self, id: str) -> Response:
         """Keep the form's feedback on a result. `keep` allows keeping the photo longer."""
         outcome, model = self._outcomes.load(id)
-        verdict = read_verdict(request.form, outcome.predictions[0].label)
+        verdict = read_verdict(request.form, "" if outcome.familiar is False else outcome.predictions[0].label)
         feedback = self._feedback.give(id, verdict, may_be_kept="keep" in request.form)
         if not outcome.feedback and not verdict.bad_photo:
             self._on_feedback(verdict.right)

@@ -30,7 +30,13 @@ def record(outcome: Outcome, model: str) -> dict[str, Any]:
     if outcome.error:
         return {"filename": outcome.filename, "error": outcome.error.detail}
     best = outcome.predictions[0]
-    answer = {"label": best.label, "score": round(best.score, 6), "sure": outcome.sure, "model": model}
+    answer = {
+        "label": best.label,
+        "score": round(best.score, 6),
+        "sure": outcome.sure,
+        "model": model,
+        "familiar": outcome.familiar,
+    }
     broader = outcome.broader
     surer = {"broader": broader.label, "broader_score": round(broader.score, 6)} if broader else {}
     return {"filename": outcome.filename, "url": outcome.url} | answer | surer

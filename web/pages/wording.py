@@ -24,6 +24,11 @@ def sentence(prediction: Prediction) -> str:
     return f"This looks like: {label} ({score})"
 
 
+def none_of_these(classes: int) -> str:
+    """Return the sentence for a photo of none of the model's classes, of which there are at least two."""
+    return f"This does not look like any of the {classes:,} things this model knows"
+
+
 def together_sentence(prediction: Prediction) -> str:
     """Return "Together, the photos show an Egyptian cat (47.31%)", or without an article, as `sentence`."""
     return f"Together, the photos show {named(prediction.wnid, prediction.label)} ({percent(prediction.score)})"
@@ -50,9 +55,9 @@ def readable(label: str) -> str:
     return label.replace("_", " ")
 
 
-def percent(score: float) -> str:
-    """Return a probability (0 to 1) as a percentage with two decimals, "47.31%"."""
-    return text.percent(score, decimals=2)
+def percent(score: float, decimals: int = 2) -> str:
+    """Return a probability (0 to 1) as a percentage, by default with two decimals, "47.31%"."""
+    return text.percent(score, decimals)
 
 
 def printable(filename: str) -> str:

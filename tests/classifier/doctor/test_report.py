@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from support import cards
+from support.compiled_folders import write_compiled_colours
 
 from classifier.cli import main
 from classifier.doctor.report import examine
@@ -126,6 +127,20 @@ def test_a_model_that_is_not_there_stops_the_site(no_card, options, problem):
     assert problem in examined(**options)[1]
 
 
+def test_a_compiled_folder_is_run(no_card, tmp_path):
+    path = write_compiled_colours(tmp_path / "colours")
+    text, problem = examined(cards.unusable(), model=str(path))
+    assert problem == ""
+    assert re.fullmatch(r"colours answers on OpenVINO in \d+ MB", proven(text)[0])
+    assert re.search(r"^OpenVINO +20\d\d", text, re.M)
+
+
+def test_a_compiled_folder_that_was_changed_stops_the_site(no_card, tmp_path):
+    path = write_compiled_colours(tmp_path / "colours")
+    (path / "model.bin").write_bytes(b"")
+    assert "model.xml or model.bin is not the file that was written" in examined(model=str(path))[1]
+
+
 def test_the_command_prints_the_report_and_its_exit_code_tells(h200, capsys):
     """With the real test computation, on a back end without CUDA."""
     arguments = ["doctor", "--weights", "random", "--uploads", "s3://bucket/prefix"]
@@ -143,6 +158,6 @@ def test_the_command_fails_if_the_site_would_not_start(no_card, capsys, monkeypa
         capsys.readouterr()
         .out.splitlines()[-1]
         .startswith(
-            "The site would not start: A test computation with none (not installed) on the CPU failed (ValueError: "
+            "The site would not start: Keras' back end none is not installed, so this installation can only serve "
         )
     )

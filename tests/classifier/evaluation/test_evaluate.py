@@ -260,3 +260,60 @@ def test_the_calibration_before_the_temperature_is_found_from_the_card(pristine,
     metrics, _ = evaluate(tmp_path / "tempered", photos)
     assert metrics["calibration_without_temperature"]["error"] != metrics["calibration"]["error"]
     assert "calibration_without_temperature" not in evaluate(pristine, photos)[0]
+
+
+@pytest.fixture
+def knowing(colours, tmp_path):
+    """The same model, which also knows pure blue, green and red as its training photos."""
+    from classifier.models.familiarity import TrainingPhotos, write
+
+    photos = keras.Input((*SIZE, 3), dtype="uint8")
+    means = keras.layers.GlobalAveragePooling2D(name="features")(keras.ops.cast(photos, "float32"))
+    scores = keras.layers.Softmax(name="probabilities")(keras.ops.flip(means, axis=-1) / 32)
+    card = folder.ModelCard(labels=CLASSES, size=SIZE, resize="stretch", threshold=0.5)
+    folder.write(colours, keras.Model(photos, scores), card)
+    hues, none = np.eye(3, dtype=np.float16)[::-1], np.zeros((0, 0), np.float32)
+    write(colours, TrainingPhotos(hues, np.arange(3), np.zeros((3, 32), np.uint8), none, 1, 0.5, 0.1, 0.9))
+    return colours
+
+
+def familiarity_by_hand(path):
+    """Return the familiarity of a photo: that of the distance from the direction of its colour to the nearest hue."""
+    photo = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
+    colour = photo.mean(axis=(0, 1), dtype=float)
+    distance = np.linalg.norm(np.eye(3) - colour / np.linalg.norm(colour), axis=1).min()
+    return 1 / (1 + np.exp((distance - 0.5) / 0.1))
+
+
+def test_strangers_are_measured_beside_the_photos_of_the_classes(knowing, photos, tmp_path, caplog):
+    strangers = draw(tmp_path / "strangers", "any", 11, seed=5)
+    (strangers / "notes.txt").write_text("not a photo")
+    metrics, _ = evaluate(knowing, photos, tmp_path / "report", strangers=strangers)
+    own = np.array([familiarity_by_hand(path) for path in sorted(photos.rglob("*.png"))])
+    theirs = np.array([familiarity_by_hand(path) for path in sorted(strangers.rglob("*.png"))])
+    found = metrics["familiarity"]
+    assert (found["photos"], found["strangers"]["photos"]) == (27, 11)
+    assert found["refused"] == pytest.approx((own < 0.5).mean())
+    assert 0 < found["strangers"]["refused"] == pytest.approx((theirs < 0.5).mean())
+    pairs = [(a > b) + (a == b) / 2 for a in own for b in theirs]
+    assert found["strangers"]["auroc"] == pytest.approx(np.mean(pairs), abs=1e-6)
+    assert sum(found["counts"]) == 27
+    assert (tmp_path / "report" / "familiarity.png").is_file()
+    assert "familiarity.png" in (tmp_path / "report" / "report.html").read_text()
+    assert "notes.txt" in caplog.text
+
+
+def test_familiarity_is_measured_without_strangers_if_the_model_judges_it(knowing, colours, photos):
+    found = evaluate(knowing, photos)[0]["familiarity"]
+    assert found.keys() == {"photos", "refused", "counts"}
+    (colours / "features.npz").unlink()
+    assert "familiarity" not in evaluate(colours, photos)[0]
+
+
+def test_strangers_need_features_and_readable_photos(knowing, photos, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="has no readable photo; expected photos of none of the model's classes"):
+        evaluate(knowing, photos, strangers=tmp_path / "empty")
+    (knowing / "features.npz").unlink()
+    with pytest.raises(DataError, match=r"has no features\.npz to compare strangers with; please train it again"):
+        evaluate(knowing, photos, strangers=photos)

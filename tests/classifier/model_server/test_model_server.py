@@ -9,7 +9,7 @@ from multiprocessing.connection import Listener
 import numpy as np
 import pytest
 
-from classifier.contract import Label, ModelInfo
+from classifier.contract import Label, ModelInfo, Resemblance, SimilarPhoto
 from classifier.errors import NotExplainable, StartupError, Unavailable
 from classifier.model_server.client import RemoteModel, find_or_start, socket_path, start
 from classifier.model_server.server import ModelServer
@@ -86,6 +86,19 @@ def test_it_answers_as_the_model_does(remote):
     assert (remote.info, remote.largest_run) == (INFO, 4)
     np.testing.assert_array_equal(remote(images(5)), Mean()(images(5)))
     np.testing.assert_array_equal(remote.explain(images(1)[0], 1), Mean().explain(images(1)[0], 1))
+
+
+def test_it_compares_as_the_model_does(path, served):
+    class Comparing(Mean):
+        def compare(self, images):
+            return self(images), [Resemblance(0.25, (SimilarPhoto("dark", 0.5, ""),)) for _ in images]
+
+    served(Comparing)
+    model = RemoteModel(path, not_to_be_called)
+    probabilities, resemblances = model.compare(images(5))
+    np.testing.assert_array_equal(probabilities, Mean()(images(5)))
+    assert resemblances == Comparing().compare(images(5))[1]
+    model.close()
 
 
 def test_each_of_many_threads_gets_its_own_answer(remote):

@@ -92,7 +92,6 @@ def test_gpu_refuses_to_start_without_a_card(no_card):
         ("tensorflow", "CUDA_VISIBLE_DEVICES", "-1"),
         ("torch", "CUDA_VISIBLE_DEVICES", ""),
         ("jax", "JAX_PLATFORMS", "cpu"),
-        ("openvino", "CUDA_VISIBLE_DEVICES", "0"),  # it computes on the CPU anyway
     ],
 )
 def test_a_card_that_is_hidden_is_not_tried(h200, monkeypatch, backend, name, value):

@@ -7,6 +7,7 @@ import pytest
 from support.loading import load
 
 from classifier.errors import StartupError
+from classifier.models.foreign import Normalisation
 
 pytestmark = pytest.mark.tensorflow
 
@@ -123,6 +124,20 @@ def test_pixels_are_scaled_as_they_were_in_training(imported, scale):
     ours, card = imported(network, scale=scale)
     np.testing.assert_allclose(ours(PIXELS), by_hand(network, scale), atol=1e-5)
     assert card.training["scale"] == scale
+
+
+COLOURS = Normalisation((0.5, 0.4, 0.3), (0.25,))
+
+
+def test_pixels_may_be_normalised_as_torchvision_does(imported):
+    network = functional()
+    pixels = (PIXELS / 255 - np.array([0.5, 0.4, 0.3])) / 0.25
+    expected = np.asarray(network(pixels.astype("float32"), training=False))
+    np.testing.assert_allclose(imported(network, scale=COLOURS)[0](PIXELS), expected, atol=1e-5)
+
+
+def test_greys_have_no_mean_for_each_colour(refused):
+    assert "must be one number each for 1 channel" in refused(functional(channels=1), scale=COLOURS)
 
 
 @pytest.mark.parametrize("kind", [functional, sequential])

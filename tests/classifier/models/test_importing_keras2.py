@@ -473,7 +473,7 @@ def written(tmp_path, content):
         (b"\x1c\0\0\0TFL3" + bytes(20), "found a TensorFlow Lite model"),
         (b"\x89HDF\r\n\x1a\n" + bytes(20), "found a damaged HDF5 file"),
         (b"something else", "found another or a damaged file"),
-        (["archive/data.pkl"], "found a PyTorch model"),
+        (["archive/data.pkl"], "found a PyTorch model; please export it with torch.onnx.export"),
         (["keras_model.h5", "labels.txt"], "an archive with keras_model.h5 in it, which must be unpacked first"),
         (["letter.txt"], "found an archive of something else"),
         (["config.json", "metadata.json"], "found a damaged .keras file"),

@@ -6,6 +6,8 @@ from support.loading import load
 from support.needs import SHARED, needs_shared
 from support.pictures import installed
 
+from classifier.models import compiled, folder
+from classifier.photos import decode, fit
 from classifier.serving.engine import LocalEngine
 from classifier.terms import certainty
 
@@ -83,6 +85,17 @@ def test_a_heat_map_shows_where_the_cat_is(lite2, ask):
     middle = (heat.shape[0] - 1) / 2
     centre = [(heat * axis).sum() / heat.sum() - middle for axis in (rows, columns)]
     assert np.abs(centre).max() < 2  # her face fills the middle
+
+
+def test_its_compiled_folder_shows_the_same_parts_without_gradients(lite2, tmp_path):
+    from classifier.compiling.export import exported
+
+    card = folder.ModelCard(labels=[label.name for label in lite2.info.labels], size=lite2.info.size)
+    compilation = folder.Compilation(precision="float32", source="efficientnet_lite2", weights="imagenet")
+    compiled.write(tmp_path, exported(lite2.network), card, compilation)
+    pixels = fit.to_pixels(decode.read((SKIMAGE / "chelsea.png").read_bytes()), lite2.info.size)
+    best = int(lite2(pixels[np.newaxis])[0].argmax())
+    np.testing.assert_allclose(compiled.read(tmp_path).explain(pixels, best), lite2.explain(pixels, best), atol=1e-3)
 
 
 @needs_shared

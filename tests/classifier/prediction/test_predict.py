@@ -7,13 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+from support.models import ComparingModel
 from support.pictures import picture
 
 from classifier.errors import DataError
+from classifier.options import Limits
 from classifier.photos.files import find
 from classifier.prediction import bulk
 from classifier.prediction.output import run
 from classifier.prediction.rows import AT_ONCE, predict, rows_of
+from classifier.serving.engine import LocalEngine
 
 
 @pytest.fixture
@@ -64,10 +67,12 @@ def test_json_is_an_object_per_line_with_the_answers_of_the_engine(engine, photo
 def test_csv_has_the_same_columns_in_every_row(engine, photos):
     failed, text = ran(engine, [photos / "b.txt", photos], "csv")
     header, *rows = csv.reader(io.StringIO(text))
-    assert header == ["file", "error", "sure", "broader", "broader_score", "label_1", "score_1", "label_2", "score_2"]
-    assert [row[5] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
-    assert {len(row) for row in rows} == {9}
-    assert rows[1][6] == f"{256 / 258:.6f}"
+    about = ["file", "error", "sure", "broader", "broader_score", "familiar", "familiarity"]
+    assert header == [*about, "label_1", "score_1", "label_2", "score_2"]
+    assert [row[7] for row in rows] == ["", "red_fox", "", "blue_jay", "", "Egyptian_cat"]
+    assert {len(row) for row in rows} == {11}
+    assert {(row[5], row[6]) for row in rows} == {("", "")}
+    assert rows[1][8] == f"{256 / 258:.6f}"
     assert "not an image" in rows[0][1]
     assert failed == 3
 
@@ -78,9 +83,33 @@ def test_csv_is_the_same_printed_and_in_a_file(engine, photos, tmp_path):
     assert text == (tmp_path / "out.csv").read_bytes().decode()
 
 
+@pytest.fixture
+def comparing():
+    engine = LocalEngine(ComparingModel(threshold=0.5), Limits(top=2))
+    yield engine
+    engine.close()
+
+
+def test_a_photo_of_none_of_the_classes_is_marked_in_every_format(comparing, tmp_path):
+    (tmp_path / "grey.png").write_bytes(picture("#404041"))
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    (grey, red) = csv.DictReader(io.StringIO(ran(comparing, [tmp_path], "csv")[1]))
+    assert (grey["familiar"], red["familiar"]) == ("False", "True")
+    assert float(grey["familiarity"]) < 0.5 <= float(red["familiarity"])
+    (grey, red) = map(json.loads, ran(comparing, [tmp_path], "json")[1].splitlines())
+    assert (grey["familiar"], red["familiar"]) == (False, True)
+    assert grey["familiarity"] < 0.5 <= red["familiarity"]
+    table = ran(comparing, [tmp_path], "table")[1]
+    assert "none of these, nearest blue_jay" in table
+    assert "not sure" not in table
+
+
 @pytest.mark.parametrize(
     ("format", "expected"),
-    [("csv", "file,error,sure,broader,broader_score,label_1,score_1,label_2,score_2\r\n"), ("json", "")],
+    [
+        ("csv", "file,error,sure,broader,broader_score,familiar,familiarity,label_1,score_1,label_2,score_2\r\n"),
+        ("json", ""),
+    ],
 )
 def test_an_empty_folder_is_an_empty_answer(engine, tmp_path, format, expected):
     assert ran(engine, [tmp_path], format) == (0, expected)

@@ -33,11 +33,11 @@ pytestmark = pytest.mark.tensorflow
 @pytest.fixture(scope="module", autouse=True)
 def tensorflow():
     """Import here what imports TensorFlow, so that collecting the tests does not."""
-    global keras, folder, pretrained, weights, fit, transfer
+    global keras, familiarity, folder, pretrained, weights, fit, transfer
     global backbone, fit_head, softmax, train, train_network, with_recipe_defaults
     import keras
 
-    from classifier.models import folder, pretrained, weights
+    from classifier.models import familiarity, folder, pretrained, weights
     from classifier.training import fit, transfer
     from classifier.training.calibration import softmax
     from classifier.training.head import fit_head
@@ -48,7 +48,14 @@ def tensorflow():
 COLOURS = ("blue", "green", "red")
 SIDE = 32
 TINY = {"recipe": "small", "image_size": SIDE, "epochs": 2, "augment": ()}
-TRANSFER = {"backbone": "mobilenet", "weights": "random", "image_size": SIDE, "epochs": 2, "augment": ()}
+TRANSFER = {
+    "recipe": "transfer",
+    "backbone": "mobilenet",
+    "weights": "random",
+    "image_size": SIDE,
+    "epochs": 2,
+    "augment": (),
+}
 
 
 def draw(target, classes=COLOURS, count=12, seed=0):
@@ -148,6 +155,41 @@ def test_the_split_says_which_photo_was_used_for_what(trained, data):
     }
 
 
+def test_the_training_photos_are_kept_as_features(trained, data):
+    """The threshold is that of brute force by scikit-learn, in the metric that Mahalanobis' distance gives."""
+    from sklearn.covariance import ledoit_wolf
+    from sklearn.neighbors import NearestNeighbors
+
+    output, _ = trained
+    found = familiarity.read(output, 3)
+    rows = split_of(output)
+    train = [row for row in rows if row["part"] == "train"]
+    assert [hash.tobytes().hex() for hash in found.hashes] == [row["sha256"] for row in train]
+    assert [COLOURS[label] for label in found.labels] == [row["class"] for row in train]
+    assert 0 <= found.auroc <= 1
+    units = [row / np.linalg.norm(row) for row in found.features.astype(float)]
+    inverse = np.linalg.inv(ledoit_wolf(np.array(units))[0])
+    neighbours = NearestNeighbors(n_neighbors=5, metric="mahalanobis", metric_params={"VI": inverse}).fit(units)
+    network, card = folder.read(output)
+    held_out = [row for row in rows if row["part"] == "validation"]
+    pixels = [to_pixels(decode.read((data / row["path"]).read_bytes(), card.size), card.size) for row in held_out]
+    layer = keras.Model(network.input, network.get_layer("features").output)
+    maps = np.asarray(layer(np.stack(pixels)), float)
+    features = np.concatenate([pool(maps, axis=(1, 2)) for pool in (np.mean, np.std, np.max)], axis=-1)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    distances = neighbours.kneighbors(features)[0][:, -1]
+    assert found.threshold == pytest.approx(distances.max(), rel=0.02)  # 95% of three photos are all of them
+
+
+def test_every_training_photo_has_a_thumbnail(trained):
+    output, _ = trained
+    names = {familiarity.thumbnail_name(hash) for hash in familiarity.read(output, 3).hashes}
+    assert names == {path.name for path in (output / "thumbnails").iterdir()}
+    for name in names:
+        with Image.open(output / "thumbnails" / name) as image:
+            assert (image.format, image.size, dict(image.getexif())) == ("JPEG", (SIDE, SIDE), {})
+
+
 def test_the_card_tells_how_it_was_made(trained):
     card = folder.read_card(trained[0])
     options = vars(with_recipe_defaults(Options(**TINY)))
@@ -183,7 +225,7 @@ def test_the_test_metrics_are_those_of_the_written_model_on_the_test_photos(trai
     ("options", "classes", "channels"),
     [
         ({"recipe": "dropout"}, 3, 3),
-        ({"recipe": "gray"}, 2, 1),
+        ({"recipe": "gray", "no_thumbnails": True}, 2, 1),
         ({"recipe": "small", "grayscale": True, "class_weights": True, "resize": "stretch"}, 2, 1),
         ({**TRANSFER, "augment": ("flip", "contrast")}, 3, 3),
         ({**TRANSFER, "grayscale": True}, 2, 1),
@@ -203,6 +245,11 @@ def test_every_recipe_makes_a_classifier(data, two, tmp_path, options, classes, 
         same = np.repeat((photos @ [0.2989, 0.5870, 0.1140]).round().astype(np.uint8)[..., np.newaxis], 3, axis=-1)
         np.testing.assert_allclose(network(photos), network(same), atol=0.02)
     np.testing.assert_allclose(np.sum(network(photos), axis=1), 1, atol=1e-5)
+    known = {"train", "validation"} if options.get("recipe") == "transfer" else {"train"}
+    hashes = [row["sha256"] for row in split_of(tmp_path / "m") if row["part"] in known]
+    found = familiarity.read(tmp_path / "m", classes)
+    assert [hash.tobytes().hex() for hash in found.hashes] == hashes
+    assert (tmp_path / "m" / "thumbnails").exists() != options.get("no_thumbnails", False)
 
 
 @pytest.mark.parametrize(("recipe", "size"), [("small", 180), ("dropout", 200), ("gray", 100), ("transfer", 299)])
@@ -409,7 +456,8 @@ def test_fine_tuning_trains_the_last_third_and_is_no_worse_than_the_head(data, t
     options = with_recipe_defaults(Options(**{**TRANSFER, "fine_tune": True, "class_weights": True}))
     photos = reading.read(data, (SIDE, SIDE))
     parts = split(photos, 0.1, 0.2, 0)
-    network, history, logits, labels = train_network(photos, parts, options)
+    network, history, logits, labels, frozen = train_network(photos, parts, options)
+    assert frozen is None
     assert {len(values) for values in history.values()} == {2}
     assert [call["class_weights"] for call in calls] == [dict.fromkeys(range(3), 1.0)]
     validation = fit.Batches(photos.take, photos.labels, parts["validation"], 8)

@@ -1,0 +1,1 @@
+"""`python -m classifier compile`: a model -> a compiled folder. Importing this loads neither TensorFlow nor NNCF."""
