@@ -1,305 +1,389 @@
-/* Improves the form, which works without it. The server renders results. */
+/* Improves the pages, which also work without it. The server renders every answer. */
 
-const AT_ONCE = 2; // uploads
+const AT_ONCE = 2; // photos being sent
 const LARGE_BYTES = 500_000;
 const SENT_SIDE = 1024; // pixels, as kept by the server
-const SHOWN_SIDE = 640;
-const QUALITY = 0.9;
 const LONGEST_WAIT_S = 60;
 const PICTURE_WAIT_S = 3;
+const ANNOUNCED = 16; // answers, one by one
+const LATER = [0, 429, 503]; // statuses after which a photo may be sent again; 0: not reached
 
-const form = document.querySelector("form.upload");
-const input = form.querySelector("#fileImage");
-const camera = form.querySelector("#camera");
-const button = form.querySelector("[type=submit]");
-const chosen = form.querySelector(".chosen");
-const answers = document.querySelector("#answers");
-const live = document.querySelector("#live");
+const root = document.documentElement;
+export const find = (selector, place = document) => place.querySelector(selector);
+export const all = (selector, place = document) => [...place.querySelectorAll(selector)];
+const copyOf = (name) => find(`#${name}`).content.cloneNode(true).firstElementChild;
+export const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
+const home = find(".brand").pathname;
 let address = location.pathname;
-let count = 0; // of results
-
-/* Choosing */
-
-function choose(files) {
-  const transfer = new DataTransfer();
-  for (const file of files) transfer.items.add(file);
-  input.files = transfer.files;
-  showChosen();
-}
-
-function add(files) {
-  choose([...input.files, ...files]);
-  camera.value = "";
-  live.replaceChildren();
-  announce(`Chosen: ${[...input.files].map(({ name }) => name).join(", ")}`);
-}
-
-function remove(file) {
-  choose([...input.files].filter((other) => other !== file));
-  input.focus();
-}
-
-function showChosen() {
-  chosen.replaceChildren(...Array.from(input.files, thumbnail));
-}
-
-function thumbnail(file) {
-  const item = named("chosen", file);
-  Object.assign(item.querySelector("button"), { ariaLabel: `Remove ${file.name}`, onclick: () => remove(file) });
-  showPreview(file, item);
-  return item;
-}
-
-function copyOf(template) {
-  return document.querySelector(`template#${template}`).content.firstElementChild.cloneNode(true);
-}
-
-function named(template, file) {
-  const copy = copyOf(template);
-  copy.querySelector(".filename bdi").textContent = file.name;
-  return copy;
-}
-
-async function showPreview(file, item) {
-  const { preview } = await prepared(file);
-  if (preview) item.querySelector(".picture").append(preview);
-  else item.classList.add("bare");
-}
-
-/* Preparing */
-
-const known = new WeakMap();
-let last = Promise.resolve();
-
-function prepared(file) {
-  if (!known.has(file)) {
-    last = last.then(() => prepare(file)); // one at a time: a decoded photo may take 200 MB
-    known.set(file, last);
-  }
-  return known.get(file);
-}
-
-async function prepare(file) {
-  try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const photo = { preview: preview(bitmap, file.name), body: await reduced(bitmap, file) };
-    bitmap.close();
-    return photo;
-  } catch {
-    return { body: file };
-  }
-}
-
-function preview(bitmap, name) {
-  const canvas = drawn(bitmap, SHOWN_SIDE / Math.max(bitmap.width, bitmap.height));
-  return Object.assign(canvas, { role: "img", ariaLabel: `Preview of ${name}` });
-}
-
-async function reduced(bitmap, file) {
-  const scale = neededScale(bitmap);
-  if (file.size <= LARGE_BYTES || file.type === "image/gif" || scale >= 1) return file;
-  const canvas = drawn(bitmap, scale);
-  const small = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
-  return small && small.size < file.size ? small : file;
-}
-
-/* Enough for the server and its model. */
-function neededScale({ width, height }) {
-  const shorter = Number(form.dataset.shorter ?? Infinity);
-  return Math.max(SENT_SIDE / Math.max(width, height), shorter / Math.min(width, height));
-}
-
-function drawn(bitmap, scale) {
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(bitmap.width * Math.min(1, scale)));
-  canvas.height = Math.max(1, Math.round(bitmap.height * Math.min(1, scale)));
-  const context = canvas.getContext("2d");
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return canvas;
-}
-
-/* Sending */
-
-async function send(event) {
-  if (form.together?.checked) return; // one request
-  event.preventDefault();
-  const photos = Array.from(input.files, pending);
-  const queue = [...photos];
-  choose([]);
-  live.replaceChildren();
-  answers.replaceChildren(...photos.map(({ card }) => card));
-  answers.scrollIntoView();
-  button.blur();
-  button.disabled = true;
-  await Promise.all(Array.from({ length: AT_ONCE }, () => answerAll(queue)));
-  button.disabled = false;
-  moveFocus();
-}
-
-function pending(file) {
-  const card = named("pending", file);
-  const [state, progress, retry] = [".state", "progress", ".retry"].map((part) => card.querySelector(part));
-  const photo = { file, card, state, progress, retry };
-  retry.onclick = () => answer(photo).then(moveFocus);
-  showPreview(file, card);
-  return photo;
-}
-
-async function answerAll(queue) {
-  for (let photo; (photo = queue.shift()); ) await answer(photo);
-}
-
-async function answer(photo) {
-  const { body } = await prepared(photo.file);
-  let reply = await posted(photo, body);
-  const wait = Number(reply.getResponseHeader("Retry-After"));
-  if (reply.status === 503 && wait > 0 && wait <= LONGEST_WAIT_S) {
-    photo.state.textContent = `The site is busy; trying again in ${wait} s.`;
-    await seconds(wait);
-    reply = await posted(photo, body);
-  }
-  const article = reply.response?.querySelector("article.result");
-  if (article) await show(photo, document.importNode(article, true), reply.response.title);
-  else refuse(photo, reply);
-}
-
-/* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
-function posted(photo, body) {
-  const request = new XMLHttpRequest();
-  const data = new FormData();
-  data.append(input.name, body, photo.file.name);
-  request.responseType = "document";
-  request.upload.onprogress = ({ loaded, total }) => (photo.progress.value = loaded / total);
-  request.upload.onload = () => (photo.state.textContent = "Classifying …");
-  begin(photo);
-  return new Promise((resolve) => {
-    request.onloadend = () => resolve(request);
-    request.open("POST", form.action);
-    request.setRequestHeader("Accept", "text/html");
-    request.send(data);
-  });
-}
-
-function begin({ card, state, progress, retry }) {
-  card.querySelector(".alert")?.remove();
-  card.querySelector(".filename").hidden = false;
-  card.ariaBusy = "true";
-  state.textContent = "Uploading …";
-  progress.value = 0;
-  state.hidden = progress.hidden = false;
-  retry.blur();
-  retry.hidden = true;
-}
-
-function seconds(count) {
-  return new Promise((resolve) => setTimeout(resolve, 1000 * count));
-}
-
-/* Showing */
-
-async function show({ file, card }, article, title) {
-  const alone = answers.children.length === 1;
-  const heading = article.querySelector("h2");
-  heading.tabIndex = -1;
-  giveOwnIds(article);
-  const picture = article.querySelector("img").decode().catch(() => {});
-  await Promise.race([picture, seconds(PICTURE_WAIT_S)]);
-  card.replaceWith(article);
-  announce(alone ? heading.textContent : `${file.name}: ${heading.textContent}`);
-  if (alone) goTo(article.querySelector('a[href*="/results/"]'), title);
-}
-
-/* Results may share ids. */
-function giveOwnIds(article) {
-  count += 1;
-  for (const name of ["id", "for", "list", "aria-labelledby", "aria-describedby"]) {
-    for (const element of article.querySelectorAll(`[${name}]`)) {
-      element.setAttribute(name, element.getAttribute(name).replace(/\S+/g, `answer-${count}-$&`));
-    }
-  }
-}
-
-function refuse({ card, state, progress, retry }, { status, response }) {
-  const problem = response?.querySelector(".alert-danger");
-  card.querySelector(".filename").hidden = Boolean(problem); // the server names the file
-  card.ariaBusy = "false";
-  state.hidden = progress.hidden = true;
-  retry.hidden = Boolean(problem) && ![429, 503].includes(status);
-  retry.before(problem ? document.importNode(problem, true) : copyOf("unreached"));
-}
-
-function announce(text) {
-  live.append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
-}
-
-/* Unless the visitor has moved it. */
-function moveFocus() {
-  const next = answers.querySelector("h2") ?? answers.querySelector(".retry:not([hidden])") ?? input;
-  if (document.activeElement === document.body) next.focus({ preventScroll: true });
-}
-
-function goTo(link, title) {
-  if (!link) return;
-  history.pushState(null, "", link.pathname);
-  address = location.pathname;
-  document.title = title;
-}
-
-/* Heat maps */
-
-function toggleHeat(event) {
-  const link = event.target.closest("a.why");
-  if (!link) return;
-  event.preventDefault();
-  const card = link.closest("article");
-  const shown = card.querySelector(".why[aria-current]");
-  shown?.removeAttribute("aria-current");
-  card.querySelector(".heat")?.remove();
-  if (shown === link) return;
-  link.ariaCurrent = "true";
-  const heat = { className: "heat", alt: "Heat map: where the model saw this", src: link.dataset.heat };
-  card.querySelector(".picture").append(Object.assign(new Image(), heat));
-}
-
-function copyLink({ target }) {
-  if (!target.matches(".copy")) return;
-  navigator.clipboard.writeText(target.previousElementSibling.href).then(() => (target.textContent = "Copied"));
-}
-
-/* Events */
 
 function drag(event) {
-  if (!event.dataTransfer.types.includes("Files")) return;
-  event.preventDefault();
-  document.body.classList.toggle("dropping", event.type === "dragover");
-  if (event.type === "drop") add(event.dataTransfer.files);
+	if (!event.dataTransfer.types.includes("Files")) return;
+	event.preventDefault();
+	document.body.classList.toggle("dropping", event.type === "dragover");
+	if (event.type === "drop") filesIn(event.dataTransfer).then(start);
 }
 
-function dragAway(event) {
-  if (!event.relatedTarget) document.body.classList.remove("dropping");
+/* A dropped folder counts as the photos in it and in its folders. */
+async function filesIn({ items, files }) {
+	const entries = [...items].map((item) => item.webkitGetAsEntry?.());
+	if (!entries.some((entry) => entry?.isDirectory)) return [...files];
+	return (await Promise.all(entries.map(inside))).flat(Infinity);
+}
+
+async function inside(entry) {
+	const result = (from, method) => new Promise((resolve) => from[method](resolve, () => resolve([])));
+	if (entry.name.startsWith(".")) return [];
+	if (entry.isFile) return [await result(entry, "file")].flat().filter(({ type }) => /^$|^image|zip/.test(type));
+	const reader = entry.createReader();
+	const found = [];
+	for (let some; (some = await result(reader, "readEntries")).length; ) found.push(...some);
+	return Promise.all(found.map(inside));
+}
+
+function choose({ target }) {
+	if (target.type !== "file") return;
+	const files = [...target.files];
+	target.value = "";
+	start(files);
 }
 
 function paste(event) {
-  if (event.clipboardData.files.length === 0) return;
-  event.preventDefault();
-  add(event.clipboardData.files);
+	const files = [...event.clipboardData.files];
+	if (files.length) event.preventDefault();
+	start(files);
 }
 
-addEventListener("dragover", drag);
-addEventListener("drop", drag);
-addEventListener("dragleave", dragAway);
-addEventListener("paste", paste);
-camera.addEventListener("change", () => add(camera.files));
-input.addEventListener("change", showChosen);
-form.addEventListener("submit", send);
-answers.addEventListener("click", toggleHeat);
-answers.addEventListener("click", copyLink);
-answers.addEventListener("toggle", ({ target }) => target.querySelector(".origin").replaceChildren(origin), true);
-// reload() would submit the form again.
-addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
+let last = Promise.resolve();
 
-input.required = true; // photos from the camera move here
-showChosen();
+/* One at a time: a decoded photo may take 200 MB. */
+function prepared(file, side) {
+	return (last = last.then(() => prepare(file, side)).catch(() => ({ body: file })));
+}
+
+async function prepare(file, side) {
+	const isLarge = file.size > LARGE_BYTES && file.type !== "image/gif";
+	if (!side && !isLarge) return { body: file };
+	const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+	const [short, long] = [bitmap.width, bitmap.height].sort((one, other) => one - other);
+	const scale = Math.max(SENT_SIDE / long, shorter() / short); // the server and its model need no more
+	const preview = side && drawn(bitmap, side / long);
+	const small = isLarge && scale < 1 && (await jpeg(bitmap, scale));
+	bitmap.close();
+	return { preview, body: small && small.size < file.size ? small : file };
+}
+
+export const shorter = () => Number(find("form.upload").dataset.shorter ?? Infinity);
+export const jpeg = (bitmap, scale) => new Promise((resolve) => drawn(bitmap, scale).toBlob(resolve, "image/jpeg", 0.9));
+
+function drawn(bitmap, scale) {
+	const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.round(side * Math.min(1, scale)) || 1);
+	const canvas = Object.assign(document.createElement("canvas"), { width, height });
+	const context = canvas.getContext("2d");
+	context.fillStyle = "white";
+	context.fillRect(0, 0, width, height);
+	context.imageSmoothingQuality = "high";
+	context.drawImage(bitmap, 0, 0, width, height);
+	return canvas;
+}
+
+const queue = [];
+const photos = new Map(); // card -> photo, until it is answered
+let busy = 0;
+let list = find(".many"); // of many answers
+
+function start(files) {
+	if (!files.length) return;
+	find("dialog")?.close();
+	if (files.length > 1 && find("[name=together]")?.checked) return submit(files);
+	const isListed = list || files.length > 1 || files[0].type.includes("zip");
+	const cards = files.map((file) => pending(file, copyOf(isListed ? "waiting" : "pending")));
+	if (isListed && !list) show((list = copyOf("many")));
+	if (isListed) find("tbody", list).append(...cards);
+	else show(...cards);
+	cards[0].scrollIntoView({ block: "nearest" });
+	send(cards);
+}
+
+function submit(files) {
+	const transfer = new DataTransfer();
+	for (const file of files) transfer.items.add(file);
+	find("#fileImage").files = transfer.files;
+	find("form.upload").submit();
+}
+
+function show(...answers) {
+	if (!find("#answers")) find("#page").replaceChildren(copyOf("answering"));
+	document.body.classList.remove("start");
+	find("#answers").replaceChildren(...answers);
+	find("#live").replaceChildren();
+}
+
+function pending(file, card) {
+	const [state, sent, retry] = [".state", ".sent", ".retry"].map((part) => find(part, card));
+	photos.set(card, { file, card, isRow: card.matches("tr"), state, sent, retry });
+	rename(card, file.name);
+	return card;
+}
+
+function rename(card, name) {
+	Object.assign(find(".filename", card), { textContent: name, title: name });
+}
+
+function send(cards) {
+	for (const card of cards) card.classList.remove("unsent");
+	queue.push(...cards.map((card) => photos.get(card)));
+	find("#answers").ariaBusy = "true";
+	proceed();
+}
+
+function proceed() {
+	for (; busy < AT_ONCE && queue.length; busy += 1) answer(queue.shift()).finally(() => proceed((busy -= 1)));
+	tally();
+	if (busy === 0) end();
+}
+
+function end() {
+	find("#answers").ariaBusy = "false";
+	const next = find("#answers :is(.summary p, h2, .unsent .retry)") ?? find("#fileImage");
+	if (list) announce(next.textContent);
+	if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
+}
+
+function focus(element) {
+	if (!element.matches("a, button, input")) element.tabIndex = -1;
+	element.focus({ preventScroll: true });
+}
+
+async function answer(photo) {
+	const { card, file, isRow, state } = photo;
+	const isNear = Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight; // a thousand previews fill memory
+	const { preview, body } = await prepared(file, isNear && (isRow ? 280 : 640));
+	if (!photos.has(card)) return;
+	if (preview) find(".shot, .photo", card).replaceChildren(preview);
+	let reply = await posted(photo, body);
+	const wait = reply.status === 503 && Number(reply.getResponseHeader("Retry-After"));
+	if (wait > 0 && wait <= LONGEST_WAIT_S) {
+		state.textContent = `The site is busy; trying again in ${wait} s.`;
+		await seconds(wait);
+		reply = await posted(photo, body);
+	}
+	const found = reply.response ? all(isRow ? ".many tbody tr" : "article.result", reply.response) : [];
+	if (!found.length || LATER.includes(reply.status)) refuse(photo, reply);
+	else await replace(photo, found, reply.response.title);
+}
+
+/* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
+function posted({ card, file, isRow, state, sent }, body) {
+	const request = new XMLHttpRequest();
+	const data = new FormData();
+	data.append("fileImage", body, file.name);
+	request.responseType = "document";
+	request.upload.onprogress = ({ loaded, total }) => (sent.value = loaded / total);
+	request.upload.onload = () => (state.textContent = "Being looked at …");
+	find("[role=alert]", card)?.remove();
+	card.ariaBusy = "true";
+	state.textContent = "Being sent …";
+	sent.value = 0;
+	return new Promise((resolve) => {
+		request.onloadend = () => resolve(request);
+		request.open("POST", home + (isRow ? "?view=many" : ""));
+		request.send(data);
+	});
+}
+
+async function replace({ file, card, isRow }, answers, title) {
+	const [first] = answers.map((answer) => document.adoptNode(answer));
+	const [image, preview, link] = [find("img", first), find("canvas", card), find(".copy", first)];
+	photos.delete(card);
+	if (answers.length === 1) rename(first, file.name);
+	if (!isRow) await Promise.race([image.decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
+	else if (preview && image) {
+		image.before(preview);
+		image.onload = () => preview.remove();
+	}
+	card.replaceWith(...answers);
+	if (!isRow) announce(find("h2", first).textContent);
+	else if (all("tr", list).length <= ANNOUNCED) announce(`${file.name}: ${find(".told", first).textContent}`);
+	if (!link) return;
+	history.pushState(null, "", link.dataset.url);
+	address = location.pathname;
+	document.title = title;
+}
+
+function refuse({ card, isRow, retry }, { status, response }) {
+	const problem = response && find("[role=alert]", response);
+	const alert = problem ?? copyOf("unreached");
+	if (isRow) return unsent(card, alert.textContent);
+	card.ariaBusy = "false";
+	card.classList.toggle("unsent", !problem || LATER.includes(status));
+	retry.before(alert);
+}
+
+function unsent(card, why) {
+	card.ariaBusy = "false";
+	card.classList.add("unsent");
+	photos.get(card).state.textContent = "Not sent";
+	find(".rough", card).textContent = why;
+}
+
+function stop() {
+	for (const { card } of queue.splice(0)) unsent(card, "");
+	tally();
+}
+
+function leave(card) {
+	queue.push(...queue.splice(0).filter((photo) => photo.card !== card));
+	photos.delete(card);
+	card.remove();
+	tally();
+}
+
+function tally() {
+	if (!list) return;
+	const number = (selector) => all(`tbody ${selector}`, list).length;
+	const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(number);
+	const [left, named] = [waits - unsent, total - waits - unsure - failed];
+	const parts = { "to go": left, named, "not sure": unsure, "could not be read": failed, "not sent": unsent };
+	const words = Object.entries(parts).flatMap(([word, some]) => (some ? `${some} ${word}` : []));
+	find(".summary p", list).textContent = `${total} photo${total === 1 ? "" : "s"}: ${words.join(", ")}`;
+	find(".stop", list).hidden = !left;
+	find(".csv", list).hidden = left;
+	find(".again", list).hidden = !unsent;
+	Object.assign(find(".big", list), { hidden: !left, max: total, value: total - left });
+}
+
+function announce(text) {
+	find("#live").append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
+}
+
+function download(link) {
+	const lines = all("[data-csv]", list).map(({ dataset }) => `${dataset.csv}\r\n`);
+	link.href = URL.createObjectURL(new Blob(["\ufeff", ...lines], { type: "text/csv" }));
+}
+
+function sort(button) {
+	const head = button.closest("th");
+	const order = head.ariaSort === "ascending" ? -1 : 1;
+	for (const other of head.parentElement.cells) other.ariaSort = null;
+	head.ariaSort = order > 0 ? "ascending" : "descending";
+	const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].dataset.key ?? "", row]);
+	rows.sort(([one], [other]) => order * one.localeCompare(other, undefined, { numeric: true }));
+	find("tbody", list).append(...rows.map(([, row]) => row));
+}
+
+async function asked(url, options) {
+	const text = await fetch(url, options).then((reply) => reply.text(), () => "");
+	return new DOMParser().parseFromString(text, "text/html");
+}
+
+async function open(link) {
+	const article = find("article.result", await asked(link.href));
+	if (!article) return location.assign(link.href);
+	const dialog = document.body.appendChild(copyOf("opened"));
+	dialog.append(article);
+	rename(dialog, find(".filename", link.closest("tr")).textContent);
+	dialog.onclose = dialog.remove;
+	dialog.showModal();
+	if (!link.hash) return;
+	find(".none", dialog).open = true;
+	find("[name=label].form-control", dialog).focus();
+}
+
+async function give(event) {
+	const form = event.target;
+	if (!form.matches(".feedback")) return;
+	event.preventDefault();
+	const answer = form.closest("article, tr");
+	const [part, query] = answer.matches("tr") ? [".acts", "?view=many"] : [".answer", ""];
+	const reply = await asked(form.action + query, { method: "POST", body: new FormData(form, event.submitter) });
+	const [fresh, alert] = [find(part, reply), find("[role=alert]", reply)];
+	find("[role=alert]", form)?.remove();
+	if (!fresh || alert) return form.append(alert ?? copyOf("unreached"));
+	find(part, answer).replaceWith(fresh);
+	markHeat(answer, find(".heat", answer)?.getAttribute("src"));
+	focus(find(".said, .says, button", fresh));
+}
+
+function toggleHeat(link) {
+	const article = link.closest("article");
+	const src = link.ariaCurrent ? null : link.dataset.heat;
+	find(".heat", article)?.remove();
+	const image = { className: "heat", alt: "Heat map: where the model saw this", src };
+	if (src) find(".photo", article).append(Object.assign(new Image(), image));
+	markHeat(article, src);
+}
+
+function markHeat(article, src) {
+	for (const link of all("[data-heat]", article)) {
+		link.ariaCurrent = src && (link.matches(".looked") || link.dataset.heat === src) ? "true" : null;
+	}
+}
+
+function copyLink({ dataset, lastElementChild }) {
+	navigator.clipboard.writeText(origin + dataset.url).then(() => (lastElementChild.textContent = "Copied"));
+}
+
+const sendJpeg = (name) => (blob) => start([new File([blob], name, { type: blob.type })]);
+
+async function lookCloser(button) {
+	const { frameOn } = await import("./closer.js");
+	const { textContent } = find(".filename", button.closest("article"));
+	frameOn(button.closest(".photo"), copyOf("closer"), sendJpeg(textContent || "photo.jpg"));
+}
+
+async function watchLive() {
+	const { watch } = await import("./live.js");
+	list = null;
+	show(copyOf("watching"));
+	watch(find("#answers article"), home, sendJpeg("camera.jpg"));
+}
+
+/* The theme: the system's until the visitor switches it */
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+const showTheme = () => (find(".theme").ariaPressed = (root.dataset.theme ?? (dark.matches ? "dark" : "")) === "dark");
+
+function switchTheme() {
+	const isDark = !showTheme();
+	const theme = isDark ? "dark" : "light";
+	const isOwn = isDark !== dark.matches;
+	if (isOwn) root.dataset.theme = theme;
+	else delete root.dataset.theme;
+	document.cookie = `theme=${theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
+	showTheme();
+}
+
+const clicks = {
+	"[data-heat]": toggleHeat,
+	".copy": copyLink,
+	".theme": switchTheme,
+	".sort": sort,
+	".stop": stop,
+	".again": () => send(all(".unsent", list)),
+	".retry": (button) => send([button.closest("tr, article")]),
+	".leave": (button) => leave(button.closest("tr")),
+	".closer": lookCloser,
+	".live": watchLive,
+	".many .open": open,
+};
+
+function click(event) {
+	const closest = (selector) => event.target.closest(selector);
+	if (closest(".csv")) download(closest(".csv"));
+	const selector = Object.keys(clicks).find(closest);
+	if (!selector || event.ctrlKey || event.metaKey || event.shiftKey) return;
+	event.preventDefault();
+	clicks[selector](closest(selector));
+}
+
+const events = { dragover: drag, drop: drag, paste, change: choose, click, submit: give };
+for (const name in events) addEventListener(name, events[name]);
+addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || document.body.classList.remove("dropping"));
+// Not reload(), which would submit the form again.
+addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
+addEventListener("toggle", ({ target }) => find(".origin", target)?.replaceChildren(origin), true);
+dark.addEventListener("change", showTheme);
+if (navigator.mediaDevices) root.classList.add("has-camera");
+showTheme();
+choose({ target: find("#fileImage") }); // chosen before this script ran

@@ -38,17 +38,20 @@ class Body:
 class DrainUploads:
     """WSGI middleware that reads and drops the rest of a body, at most `max_bytes` and for at most `max_s` seconds.
 
-    Under gunicorn, a sender that stalls for `max_s` while the app reads also loses its connection.
+    Under gunicorn, a sender that stalls for `max_s` while the app reads also loses its connection, and so does a client
+    that takes longer than `max_unread_s` to read a part of its answer.
     """
 
-    def __init__(self, app: "WSGIApplication", max_bytes: int = 2**29, max_s: float = 10) -> None:
+    def __init__(
+        self, app: "WSGIApplication", max_bytes: int = 2**29, max_s: float = 10, max_unread_s: float = 300
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_s = max_s
+        self._max_unread_s = max_unread_s
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         connection: socket.socket | None = environ.get("gunicorn.socket")
-        before = connection.gettimeout() if connection else None
         if connection:
             connection.settimeout(self._max_s)
         # The app and the drain after it share one stream, which ends where the body ends.
@@ -59,7 +62,7 @@ class DrainUploads:
         with suppress(ClientDisconnected):
             self._drain(body, connection)
         if connection:
-            connection.settimeout(before)
+            connection.settimeout(self._max_unread_s)
         return response
 
     def _drain(self, body: IO[bytes], connection: socket.socket | None) -> None:

@@ -41,6 +41,12 @@ def to_preview(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def preview_size(preview: bytes) -> tuple[int, int]:
+    """Return the (width, height) of what `to_preview` has encoded."""
+    with Image.open(io.BytesIO(preview)) as image:
+        return image.size
+
+
 def shorter_side(size: tuple[int, int]) -> int:
     """Return the shorter side before the centre of `size` (height, width) is cut out: 256 for 224."""
     return round(max(size) * 8 / 7)

@@ -17,7 +17,7 @@ from classifier.photos.files import NOT_PHOTOS, SYSTEM_FOLDERS
 from classifier.text import printable, quantity
 
 SIGNATURES = (b"PK\3\4", b"PK\5\6")  # a file with entries, and one without any
-# Every program that packs photos keeps their names; one whose files have other names packed something else.
+# A zip file without any such name holds something other than photos, which is not worth trying file by file.
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".heic",
     ".heif", ".mpo", ".dng", ".nef", ".arw", ".cr2", ".pef",
@@ -32,7 +32,9 @@ MAX_NAME = 255  # characters
 AGAIN = "please make the zip file again"
 DAMAGED = f"This zip file is damaged or incomplete; {AGAIN} and send that."
 NOT_OF_PHOTOS = "This is a document or a program in the form of a zip file; please send photos, or a zip file of them."
-NO_PHOTOS = "This zip file holds no files with names such as photo.jpg or photo.png; please put photos into it."
+NO_PHOTOS = (
+    "This zip file holds no files with names such as photo.jpg or photo.png; please put photos into it, not zip files."
+)
 PASSWORD = f"This photo is locked with a password; {AGAIN} without one."
 METHOD = f'This photo is packed in a way that this site cannot read; {AGAIN} with the usual method, "deflate".'
 LINK = f"This is a link to a file outside the zip file; {AGAIN} with the photo itself."

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from classifier import atomic
 from classifier.errors import ResultNotFound, Unavailable
@@ -15,6 +16,14 @@ FOREVER_HOURS = 1e9
 MAX_LABEL = 100  # characters
 
 
+class Verdict(NamedTuple):
+    """What a visitor says of an answer: what the photo shows ("" if unknown), and if the answer was right."""
+
+    label: str
+    right: bool
+    bad_photo: bool = False  # too dark, blurred, or of nothing
+
+
 class Feedback:
     """Verdicts on kept results. Photos that may be kept longer lie in `feedback/` at the place, within `keep_mb`."""
 
@@ -22,19 +31,25 @@ class Feedback:
         self._results = results
         self._allowed = KeptResults(below(place, "feedback"), FOREVER_HOURS, keep_mb)
 
-    def give(self, id: str, label: str, right: bool, may_be_kept: bool) -> dict[str, Any]:
-        """Keep that a result shows `label` ("" if unknown), and if the model was right. Returns both as kept.
+    def give(self, id: str, verdict: Verdict, may_be_kept: bool) -> dict[str, Any]:
+        """Keep a verdict with its result, and the photo longer if it may be. Returns the verdict as kept.
 
         Raises ResultNotFound or Unavailable.
         """
-        try:
-            given = {"label": cleaned(label), "right": right}
+        given: dict[str, Any] = {"label": cleaned(verdict.label), "right": verdict.right}
+        given |= {"bad_photo": True} if verdict.bad_photo else {}
+        given |= {"kept": True} if may_be_kept else {}
+        with unavailable("Your feedback could not be kept; please try again shortly."):
             answer = self._results.amend(id, {"feedback": given})
             if may_be_kept:
                 self._allowed.keep(self._results.picture(id), answer, id)
-            return given
-        except OSError as exc:
-            raise Unavailable("Your feedback could not be kept; please try again shortly.") from exc
+        return given
+
+    def take_back(self, id: str) -> None:
+        """Forget the verdict on a result, and the photo kept for it. Raises ResultNotFound or Unavailable."""
+        self._allowed.discard(id)
+        with unavailable("Your feedback could not be taken back; please try again shortly."):
+            self._results.amend(id, {"feedback": None})
 
     def delete(self, id: str) -> None:
         """Delete a result with its feedback. Raises ResultNotFound or Unavailable."""
@@ -67,7 +82,16 @@ def export(feedback: Feedback, folder: Path) -> int:
 
 
 def feedback_label(answer: dict[str, Any]) -> str:
-    return str(answer.get("feedback", {}).get("label", ""))
+    return str((answer.get("feedback") or {}).get("label", ""))
+
+
+@contextmanager
+def unavailable(sentence: str) -> Iterator[None]:
+    """Turn a store's errors into Unavailable."""
+    try:
+        yield
+    except OSError as exc:
+        raise Unavailable(sentence) from exc
 
 
 def cleaned(label: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from support.browsers import wait_for_all
 from support.models import SIMILAR, TERMS, ComparingModel, ToyModel
 from support.needs import needs_chromium
 from support.pictures import picture
@@ -56,10 +57,7 @@ def send(page, tmp_path, *files):
         paths.append(tmp_path / f"photo-{number}.png")
         paths[-1].write_bytes(data)
     page.set_input_files("#fileImage", paths)
-    page.click("text=Predict")
-    page.wait_for_function(
-        "n => document.querySelectorAll('article.result:not(.pending), [role=alert]').length >= n", arg=len(files)
-    )
+    wait_for_all(page)
 
 
 def check(page):
@@ -77,11 +75,16 @@ def test_a_fallback_that_answers(visit):
     check(visit(reason="VGG16 is being downloaded: 212 of 553 MB. Until then, efficientnet_lite2 answers."))
 
 
-def test_photos_that_are_chosen(visit, tmp_path):
+def test_photos_under_way(visit, tmp_path):
     page = visit()
-    path = tmp_path / "photo.png"
-    path.write_bytes(picture())
-    page.set_input_files("#fileImage", [path])
+    page.route("**/?view=many", lambda route: None)  # never answered
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(picture())
+    page.set_input_files("#fileImage", [*tmp_path.glob("*.png")])
+    expect(page.get_by_text("Being sent")).to_have_count(2)
+    check(page)
+    page.click("text=Stop")
+    expect(page.locator(".summary p")).to_contain_text("1 not sent")
     check(page)
 
 
@@ -92,11 +95,13 @@ def test_a_result_and_why_and_what_was_said_of_it(visit, tmp_path):
     page.locator("a.why").first.click()
     page.wait_for_selector("img.heat")
     check(page)
+    page.click("text=None of these")
     page.fill("input[name=label]", "a lizard")
+    check(page)
     page.locator(".feedback button[value=no]").click()
     page.wait_for_selector("text=Thank you")
     check(page)
-    page.click("text=Delete photo and result")
+    page.click("text=Delete")
     page.wait_for_selector("text=were deleted")
     check(page)
 
@@ -104,6 +109,33 @@ def test_a_result_and_why_and_what_was_said_of_it(visit, tmp_path):
 def test_many_results_and_errors(visit, tmp_path):
     page = visit()
     send(page, tmp_path, picture("red"), b"no photo", picture("blue"))
+    check(page)
+    page.locator(".many").get_by_text("Right", exact=True).first.click()
+    page.wait_for_selector("text=Undo")
+    page.click("text=Table")
+    check(page)
+
+
+def test_looking_closer_one_of_many_opened_and_the_recent_photos(visit, tmp_path):
+    page = visit()
+    send(page, tmp_path, picture("lime"), picture("red"))
+    page.get_by_role("link", name="Wrong").first.click()
+    page.get_by_role("dialog").wait_for()
+    check(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="What is in this photo?").click()
+    page.locator(".recent").wait_for()
+    check(page)
+    send(page, tmp_path, picture("lime"))
+    page.click("text=Look closer")
+    page.locator(".frame").wait_for()
+    check(page)
+
+
+def test_the_live_camera_without_a_camera(visit):
+    page = visit()
+    page.click("text=Live camera")
+    expect(page.locator("article h2")).to_contain_text("please allow it")
     check(page)
 
 
@@ -128,14 +160,16 @@ def test_none_of_these_and_similar_photos(visit, tmp_path):
 
 def test_a_broader_term_and_several_photos_of_one_thing(visit, tmp_path):
     page = visit(ToyModel(terms=TERMS))
-    send(page, tmp_path, picture("olive"), picture("red"))
-    expect(page.locator("#live")).to_contain_text("Surely a mammal")
-    check(page)
-    page.set_input_files("#fileImage", [tmp_path / "photo-0.png", tmp_path / "photo-1.png"])
     page.check("text=These photos show one thing")
     check(page)
-    page.click("text=Predict")
+    for name in ("olive", "red"):
+        (tmp_path / f"{name}.png").write_bytes(picture(name))
+    page.set_input_files("#fileImage", [*tmp_path.glob("*.png")])
     page.wait_for_selector("text=Together, the photos show a red fox")
+    check(page)
+    page.get_by_role("link", name="What is in this photo?").click()
+    send(page, tmp_path, picture("olive"))
+    expect(page.locator("#live")).to_contain_text("Surely a mammal")
     check(page)
 
 

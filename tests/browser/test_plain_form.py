@@ -4,7 +4,7 @@ import csv
 
 import pytest
 from playwright.sync_api import expect
-from support.browsers import RESULT
+from support.browsers import RESULT, ROW
 from support.needs import needs_chromium
 from support.pictures import picture
 from support.zip_files import zipped
@@ -21,7 +21,7 @@ def send_zip(page):
     archive = zipped(("trip/a.png", picture("lime")), ("trip/b.png", picture("red")))
     page.set_input_files("#fileImage", {"name": "photos.zip", "mimeType": "application/zip", "buffer": archive})
     page.click("form.upload [type=submit]")
-    page.wait_for_selector(RESULT)
+    page.wait_for_selector(ROW)
 
 
 def test_a_zip_file_is_answered_and_its_table_can_be_taken_home(page):
@@ -36,12 +36,12 @@ def test_a_zip_file_is_answered_and_its_table_can_be_taken_home(page):
 
 def test_recent_photos_are_listed_lead_to_their_results_and_are_forgotten(page):
     send_zip(page)
-    page.click("a.home")
+    page.get_by_role("link", name="What is in this photo?").click()
     links = page.locator(".recent li a")
     expect(links).to_have_count(2)
     links.first.click()
     expect(page.locator(RESULT)).to_contain_text("Egyptian cat")
-    page.click("a.home")
+    page.get_by_role("link", name="What is in this photo?").click()
     page.click("text=Forget all")
     expect(page.locator(".recent")).to_have_count(0)
     assert page.context.cookies() == []

@@ -7,6 +7,8 @@ from support.pictures import picture
 
 BROWSER_MS = 30_000  # only a broken page ever waits so long, or one on a machine that does much else
 RESULT = "article.result:not(.pending)"
+ROW = ".many tbody tr:not(.waits)"
+WAITING = ".many tbody tr.waits"
 REFUSED = "[role=alert]:visible"
 PLACE = """(element) => {
     const {x, y, width, height} = element.getBoundingClientRect();
@@ -31,11 +33,15 @@ def colours(*names: str) -> list[dict]:
     return [file(f"{name}.png", picture(name)) for name in names]
 
 
-def choose(page: Page, *files: dict) -> None:
+def send(page: Page, *files: dict) -> None:
+    """Choose photos. With JavaScript they are sent at once."""
     page.set_input_files("#fileImage", files)
-    page.wait_for_function(
-        "n => document.querySelectorAll('.chosen canvas, .chosen .bare').length === n", arg=len(files)
-    )
+
+
+def send_by_form(page: Page, *files: dict) -> None:
+    """Choose photos and send them without JavaScript."""
+    send(page, *files)
+    page.click("button:text('What is it?')")
 
 
 def dispatch(page: Page, type: str, *files: dict) -> None:
@@ -43,15 +49,10 @@ def dispatch(page: Page, type: str, *files: dict) -> None:
     page.evaluate(FILES_OF_EVENT, [type, contents])
 
 
-def predict(page: Page) -> None:
-    page.click("button:text('Predict')")
-
-
 def wait_for_all(page: Page) -> None:
-    page.wait_for_selector("button:text('Predict'):enabled")
+    page.wait_for_selector("#answers[aria-busy=false]")
 
 
 def answer(page: Page, *files: dict) -> None:
-    choose(page, *files)
-    predict(page)
+    send(page, *files)
     wait_for_all(page)

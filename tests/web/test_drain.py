@@ -71,9 +71,18 @@ def test_a_slow_sender_is_given_up(pace):
         app = DrainUploads(tolerant, max_s=0.2)
         assert send(app, body, CONTENT_LENGTH="5000000", **{"gunicorn.socket": ours}) == b"refused"
         given_up.set()
-        assert ours.gettimeout() is None
         ours.send(b"the answer")
         assert theirs.recv(100) == b"the answer"
+
+
+def test_a_client_that_does_not_read_its_answer_is_given_up():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as body:
+        theirs.send(b"x" * 10)
+        app = DrainUploads(refuse, max_unread_s=0.1)
+        assert send(app, body, CONTENT_LENGTH="10", **{"gunicorn.socket": ours}) == b"refused"
+        with pytest.raises(TimeoutError):
+            ours.sendall(bytes(10**7))
 
 
 def test_a_body_that_the_server_cannot_read_is_a_bad_request(client):

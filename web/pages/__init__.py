@@ -1,6 +1,8 @@
 """Pages for people, and for curl: the upload form, results and errors, in HTML or JSON."""
 
+import secrets
 from collections.abc import Callable
+from functools import partial
 
 from flask import Flask
 from flask_bootstrap import Bootstrap5
@@ -41,7 +43,7 @@ def add_pages(
 
 def add_templates(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
-    app.jinja_env.globals["readable_formats"] = READABLE
+    app.jinja_env.globals.update(readable_formats=READABLE, unique=partial(secrets.token_hex, 4))
     app.jinja_env.filters.update(
         none_of_these=none_of_these,
         percent=percent,

@@ -10,6 +10,7 @@ from flask import url_for
 
 from classifier.contract import Answer, Engine, Prediction, SimilarPhoto
 from classifier.errors import ClassifierError
+from classifier.photos.fit import preview_size
 from classifier.ranking import combined, ranked
 from classifier.storage.kept import KeptResults
 from classifier.terms import Broader, Certainty, certainty
@@ -17,7 +18,7 @@ from web.problems import Problem, problem
 
 log = logging.getLogger(__name__)
 
-KEPT = ("familiar", "familiarity", "knows", "notice")  # members that are kept if there is a value
+KEPT = ("familiar", "familiarity", "knows", "notice", "size")  # members that are kept if there is a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Outcome:
     id: str | None = None
     url: str | None = None
     picture: str | None = None
+    size: tuple[int, int] | None = None  # of the picture: (width, height)
     predictions: tuple[Prediction, ...] = ()
     sure: bool | None = None  # whether the top prediction is sure by itself; None if the model does not say
     broader: Broader | None = None  # what is sure if it is not
@@ -104,13 +106,14 @@ class Outcomes:
     def threshold(self) -> float:
         return self._engine.model.threshold if self._threshold is None else self._threshold
 
-    def record(self, filename: str, answer: Answer | ClassifierError) -> Outcome:
-        """Return the outcome of an answer, kept if possible; its picture can be shown even if it cannot be kept."""
+    def record(self, filename: str, answer: Answer | ClassifierError, keep: bool = True) -> Outcome:
+        """Return the outcome of an answer, kept if it shall and can be; its picture can be shown even if it is not."""
         if isinstance(answer, ClassifierError):
             return Outcome(filename=filename, error=problem(answer))
         sure, broader = self._certainty(answer.predictions, answer.broader)
         outcome = Outcome(
             filename=filename,
+            size=preview_size(answer.preview),
             predictions=answer.predictions,
             sure=sure,
             broader=broader,
@@ -122,7 +125,7 @@ class Outcomes:
             seconds=answer.seconds,
             notice=answer.notice or None,
         )
-        if not self._uploads.enabled:
+        if not keep or not self._uploads.enabled:
             return with_embedded_picture(outcome, answer.preview)
         try:
             return with_addresses(outcome, self._keep(outcome, answer.preview))

@@ -70,7 +70,11 @@ class Rendering:
         return response
 
     def outcomes(
-        self, outcomes: Sequence[Outcome], model: str | None = None, together: Together | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        model: str | None = None,
+        together: Together | None = None,
+        many: bool = False,
     ) -> Response:
         """Return outcomes with status 200 if any photo was classified, else with the status of the first error."""
         errors = [outcome.error for outcome in outcomes if outcome.error]
@@ -81,7 +85,7 @@ class Rendering:
         if prefers_csv(request):
             response = Response("".join(csv_lines(outcomes, model)), mimetype=CSV)
         elif not prefers_json(request):
-            response = self.page(outcomes, answered_by=model, together=together)
+            response = self.page(outcomes, answered_by=model, together=together, many=many)
         elif failure:
             response = problem_json(failure.as_json() | document)
         else:
@@ -122,17 +126,25 @@ class Rendering:
         notice: str | None = None,
         answered_by: str | None = None,
         together: Together | None = None,
+        many: bool = False,
     ) -> Response:
+        """Return the page. It lists `many` outcomes, as it does more than one anyway, instead of showing one."""
         model = self._engine.model
+        is_part = request.args.get("view") == "many"  # static/site.js adds its rows to a list
+        many = many or is_part or len(outcomes) > 1
+        lines = list(csv_lines(outcomes if many else (), answered_by or model.name))
         context = {
             "model": model,
+            "many": many,
+            "start": not many and not any(outcome.predictions for outcome in outcomes),
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
             "together": together,
             "notice": notice,
-            "csv": data_url(outcomes, answered_by or model.name) if len(outcomes) > 1 else None,
-            "recent": () if outcomes else self._recent(),
+            "csv_lines": lines,
+            "csv": data_url(lines) if many else None,
+            "recent": () if many or any(outcome.error for outcome in outcomes) else self._recent(),
             "examples": examples_of(self._engine, self._settings).names(),
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
@@ -140,8 +152,8 @@ class Rendering:
             "origin": origin(self._settings),
         }
         with self._lock:
-            response = make_response(render_template("index.html", **context))
-        response.vary.add("Cookie")
+            response = make_response(render_template("_many.html" if is_part else "index.html", **context))
+        response.vary.add("Cookie")  # the recent photos, and the theme that the visitor chose
         response.cache_control.private = response.cache_control.no_cache = True
         return response
 
@@ -154,12 +166,12 @@ def json_parts(outcomes: Iterator[Outcome], model: str) -> Generator[str]:
     yield "]}\n"
 
 
-def data_url(outcomes: Sequence[Outcome], model: str) -> str:
-    """Return outcomes as a CSV file in a link, which needs neither the script nor results that are kept.
+def data_url(lines: Sequence[str]) -> str:
+    """Return a CSV file as a link, which needs neither the script nor results that are kept.
 
     The byte order mark makes spreadsheets read UTF-8.
     """
-    text = "\ufeff" + "".join(csv_lines(outcomes, model))
+    text = "\ufeff" + "".join(lines)
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 

@@ -1,6 +1,6 @@
 """The views of kept results: show one, explain it, delete it, give feedback; forget the recent ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from flask import Flask, Response, jsonify, make_response, redirect, request, ur
 from classifier.contract import Engine
 from classifier.errors import Misunderstood
 from classifier.photos.overlay import overlay
-from classifier.storage.feedback import Feedback
+from classifier.storage.feedback import Feedback, Verdict
 from classifier.storage.kept import KeptResults
 from web.marks import changes, costly
 from web.pages.outcome import Outcomes
@@ -50,6 +50,8 @@ class ResultViews:
         app.add_url_rule("/results/<id>/image", view_func=self.image)
         app.add_url_rule("/results/<id>/why", view_func=self.why)
         app.add_url_rule("/results/<id>/feedback", view_func=self.give_feedback, methods=["POST"])
+        app.add_url_rule("/results/<id>/feedback/undo", view_func=self.undo_feedback, methods=["POST"])
+        app.add_url_rule("/recent", view_func=self.recent)
         app.add_url_rule("/recent/forget", view_func=self.forget, methods=["POST"])
 
     def result(self, id: str) -> Response:
@@ -89,6 +91,13 @@ class ResultViews:
         self._recent.remove(response, id)
         return response
 
+    def recent(self) -> Response:
+        """List the visitor's recent results, as the answer to many photos does."""
+        outcomes = self._recent.outcomes()
+        if not outcomes:
+            return make_response(redirect(url_for("home"), HTTPStatus.SEE_OTHER))
+        return self._rendering.outcomes(outcomes, many=True)
+
     @changes
     def forget(self) -> Response:
         """Empty the visitor's list of recent photos; the results stay until they expire."""
@@ -98,13 +107,31 @@ class ResultViews:
 
     @changes
     def give_feedback(self, id: str) -> Response:
-        """Keep the form's feedback: `right` is yes or no, `label` names the photo, `keep` allows keeping it longer."""
+        """Keep the form's feedback on a result. `keep` allows keeping the photo longer."""
         outcome, model = self._outcomes.load(id)
-        if request.form.get("right") not in ("yes", "no"):
-            raise Misunderstood('"right" must be "yes" or "no".')
-        right = request.form["right"] == "yes"
-        answered = "" if outcome.familiar is False else outcome.predictions[0].label
-        label = answered if right else request.form.get("label", "")
-        feedback = self._feedback.give(id, label, right, may_be_kept="keep" in request.form)
-        self._on_feedback(right)
+        verdict = read_verdict(request.form, "" if outcome.familiar is False else outcome.predictions[0].label)
+        feedback = self._feedback.give(id, verdict, may_be_kept="keep" in request.form)
+        if not outcome.feedback and not verdict.bad_photo:
+            self._on_feedback(verdict.right)
         return self._rendering.outcomes([replace(outcome, feedback=feedback)], model)
+
+    @changes
+    def undo_feedback(self, id: str) -> Response:
+        """Forget what was said of a result, and a photo that was kept for it."""
+        self._feedback.take_back(id)
+        return self.result(id)
+
+
+def read_verdict(form: Mapping[str, str], best: str) -> Verdict:
+    """Return what a form says of an answer whose top class is `best`. Raises Misunderstood.
+
+    `right` is yes or no, and `label` names what the photo shows. `label` alone is right if it is `best`. `bad_photo`
+    is for a photo that shows nothing.
+    """
+    label, is_bad = form.get("label", ""), "bad_photo" in form
+    right = form.get("right") or ("no" if is_bad else label and ("yes" if label == best else "no"))
+    if right not in ("yes", "no"):
+        raise Misunderstood('"right" must be "yes" or "no".')
+    if is_bad:
+        return Verdict("", right=False, bad_photo=True)
+    return Verdict(best, right=True) if right == "yes" else Verdict(label, right=False)

@@ -18,6 +18,7 @@ from web.settings import Settings
 FIELD = "fileImage"
 EXAMPLE = "example"
 TOGETHER = "together"
+KEEP = "keep"  # 0: the photos are answered, and nothing is kept
 UNPACKED = 8  # times CLASSIFIER_MAX_ZIP_MB: how large the photos in a request's zip files may be
 
 
@@ -83,7 +84,16 @@ def refuse(error: ClassifierError) -> bytes:
 
 def are_one_thing(request: Request) -> bool:
     """Return True if the photos are to get one answer besides their own. Raises Misunderstood."""
-    given = request.form.get(TOGETHER, "0")
+    return flag(request, TOGETHER, "0", "1 if the photos show one thing, otherwise 0 or left out")
+
+
+def are_kept(request: Request) -> bool:
+    """Return False if nothing of the photos and their answers may be kept. Raises Misunderstood."""
+    return flag(request, KEEP, "1", "0 if nothing may be kept, otherwise 1 or left out")
+
+
+def flag(request: Request, field: str, default: str, expected: str) -> bool:
+    given = request.form.get(field, default)
     if given not in ("0", "1"):
-        raise Misunderstood('"together" must be 1 if the photos show one thing, otherwise 0 or left out.')
+        raise Misunderstood(f'"{field}" must be {expected}.')
     return given == "1"

@@ -14,7 +14,7 @@ from web.pages.examples import Examples, examples_of
 from web.pages.outcome import Outcome, Outcomes
 from web.pages.recent import Recent
 from web.pages.rendering import Rendering
-from web.pages.sent import SentPhoto, are_one_thing, sent_photos
+from web.pages.sent import SentPhoto, are_kept, are_one_thing, sent_photos
 from web.settings import Settings
 
 
@@ -44,13 +44,13 @@ class UploadViews:
             cast(ZipRequest, request).allow_zips(self._settings)
         with self._engine.admit():  # before the upload is read, so that refusing it is cheap
             photos = sent_photos(request, self._settings, self._examples())
-            is_one_thing = are_one_thing(request)
+            is_one_thing, keep = are_one_thing(request), are_kept(request)
         if self._are_many(photos):
-            return self._answer_as_they_come(photos, is_one_thing)
+            return self._answer_as_they_come(photos, is_one_thing, keep)
         answers = answers_at_once(self._engine, photos)
         together = self._outcomes.together(answers) if is_one_thing else None
         outcomes = [
-            self._outcomes.record(photo.filename, answer) for photo, answer in zip(photos, answers, strict=True)
+            self._outcomes.record(photo.filename, answer, keep) for photo, answer in zip(photos, answers, strict=True)
         ]
         response = self._rendering.outcomes(outcomes, together=together)
         self._recent.add(response, outcomes)
@@ -63,20 +63,20 @@ class UploadViews:
         """Return whether there are more photos than a request may hold without zip files, or larger ones."""
         return len(photos) > self._settings.max_files or sum(photo.size for photo in photos) > self._max_bytes
 
-    def _answer_as_they_come(self, photos: list[SentPhoto], is_one_thing: bool) -> Response:
+    def _answer_as_they_come(self, photos: list[SentPhoto], is_one_thing: bool, keep: bool) -> Response:
         """Answer the photos of large zip files while the client reads the answers to the first. Raises TooLarge."""
         if is_one_thing:
             raise TooLarge(
                 "These photos are too many to be answered together; please send at most "
                 f"{self._settings.max_files}, of {self._settings.max_upload_mb} MB in all."
             )
-        response = self._rendering.stream(self._outcomes_of(photos))
+        response = self._rendering.stream(self._outcomes_of(photos, keep))
         response.call_on_close(cast(ZipRequest, request).keep_open())
         return response
 
-    def _outcomes_of(self, photos: list[SentPhoto]) -> Iterator[Outcome]:
+    def _outcomes_of(self, photos: list[SentPhoto], keep: bool) -> Iterator[Outcome]:
         for photo, answer in answers_as_they_come(self._engine, photos, self._max_bytes, self._settings.timeout_s):
-            yield self._outcomes.record(photo.filename, answer)
+            yield self._outcomes.record(photo.filename, answer, keep)
 
     def _examples(self) -> Examples:
         return examples_of(self._engine, self._settings)

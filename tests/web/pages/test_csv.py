@@ -87,4 +87,4 @@ def test_the_page_of_many_results_has_them_as_a_file(make_client, keep_hours):
         ("a.png", "Egyptian_cat", False),
         ("b.txt", "", True),
     ]
-    assert "Download CSV" not in post(client, picture()).text
+    assert "data:text/csv" not in post(client, picture()).text

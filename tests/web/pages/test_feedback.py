@@ -47,6 +47,36 @@ def test_feedback_is_asked_once_and_shown_afterwards(client, kept):
     assert "Was this right?" not in client.get(kept["url"]).get_data(as_text=True)
 
 
+@pytest.mark.parametrize(
+    ("form", "feedback"),
+    [
+        ({"label": "Egyptian_cat"}, {"label": "Egyptian_cat", "right": True}),
+        ({"label": "red_fox"}, {"label": "red_fox", "right": False}),
+        ({"bad_photo": "on", "label": ""}, {"label": "", "right": False, "bad_photo": True}),
+        ({"right": "yes", "keep": "on"}, {"label": "Egyptian_cat", "right": True, "kept": True}),
+    ],
+    ids=["the top class", "another class", "a bad photo", "with permission"],
+)
+def test_one_tap_is_enough(client, kept, form, feedback):
+    assert "Thank you" in say(client, kept, **form).text
+    assert again(client, kept)["feedback"] == feedback
+
+
+def test_undo_forgets_the_verdict_and_the_photo_that_was_allowed(client, kept, feedback):
+    say(client, kept, label="red_fox", keep="on")
+    undone = client.post(kept["url"] + "/feedback/undo")
+    assert "Was this right?" in undone.text
+    assert "feedback" not in again(client, kept)
+    assert list(feedback.labelled()) == []
+    assert client.post("/results/" + 32 * "0" + "/feedback/undo").status_code == 404
+
+
+def test_a_result_counts_once_however_often_a_visitor_changes_the_verdict(client, kept):
+    for form in ({"right": "yes"}, {"right": "yes", "keep": "on"}, {"bad_photo": "on"}):
+        say(client, kept, **form)
+    assert 'classifier_feedback_total{right="yes"} 1.0' in client.get("/metrics").text
+
+
 def test_feedback_does_not_make_a_result_last_longer(client, kept, settings):
     for path in settings.uploads.iterdir():
         os.utime(path, (0, 0))
@@ -100,7 +130,7 @@ def test_a_label_never_leads_out_of_the_folder(label, name):
     assert folder_name(label) == name
 
 
-@pytest.mark.parametrize("form", [{}, {"right": "maybe"}])
+@pytest.mark.parametrize("form", [{}, {"right": "maybe"}, {"label": ""}, {"right": "maybe", "bad_photo": "on"}])
 def test_neither_yes_nor_no_is_nothing(client, kept, form):
     refused = say(client, kept, **form)
     assert refused.status_code == 400

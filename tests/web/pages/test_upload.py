@@ -25,7 +25,7 @@ def test_the_home_page_has_the_form(client):
     assert response.status_code == 200
     assert re.search(r'<form[^>]*method="post"[^>]*enctype="multipart/form-data"', page(response))
     assert re.search(r'<input[^>]*name="fileImage"[^>]*multiple', page(response))
-    assert "Predict</button>" in page(response)
+    assert "What is it?</button>" in page(response)
     assert "toy</strong> on CPU" in page(response)
 
 
@@ -36,6 +36,15 @@ def test_a_photo_gets_the_sentence_its_picture_and_the_bars(client):
     assert [
         float(value) for value in re.findall(r'<progress aria-labelledby[^>]*value="([^"]+)"', html)
     ] == pytest.approx([256 / 258, 1 / 258, 1 / 258])
+
+
+def test_the_script_gets_the_list_of_answers_alone(client):
+    data = {"fileImage": (io.BytesIO(picture("lime")), "a.png")}
+    html = page(client.post("/?view=many", data=data))
+    assert SENTENCE in html
+    assert "1 photo: 1 named" in re.sub(r"\s+", " ", html)
+    assert "<html" not in html
+    assert "This file is not an image" in page(client.post("/?view=many", data={"fileImage": (io.BytesIO(b"x"), "a")}))
 
 
 def test_json_has_the_shape_of_the_contract(client):
@@ -92,7 +101,7 @@ def test_a_bad_file_among_good_ones_has_its_error_in_its_place(client):
     assert set(second) == {"filename", "error"}
     html = page(post(client, picture("lime"), (b"no image", "notes.txt")))
     assert SENTENCE in html
-    assert "notes.txt</bdi>: This file is not an image" in html
+    assert re.search(r"notes.txt</bdi>.*This file is not an image", html, re.S)
 
 
 def test_when_all_files_fail_the_first_error_is_the_status(client):

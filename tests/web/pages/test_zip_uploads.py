@@ -153,7 +153,7 @@ def test_only_a_few_of_its_photos_wait_so_that_others_are_answered_meanwhile(spi
     assert post(client, picture("lime")).status_code == 200
     assert len(engine.arrived) == AT_ONCE + 1
     response.close()
-    assert len(engine.arrived) == AT_ONCE + 1  # whoever stops reading is answered no further
+    assert len(engine.arrived) == AT_ONCE + 1  # a client that stops reading is answered no further
 
 
 @pytest.mark.parametrize("name", ["cut off", "a .docx", "1,001 files", "encrypted", "nested", "a photo of 21 MB"])
