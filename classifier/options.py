@@ -44,7 +44,7 @@ class ModelOptions(BaseModel):
     precision: Precision = Field(
         default="float32",
         description="numeric precision: `float32`, `bfloat16`, `float16`, "
-        "or `auto` (float16 on a GPU, otherwise float32)",
+        "or `auto` (float16 on a GPU; on a CPU bfloat16 if it is native and keeps the answers, otherwise float32)",
     )
     resize: Resize = Field(
         default="crop",

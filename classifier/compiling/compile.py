@@ -18,14 +18,19 @@ from classifier.contract import Label, ModelInfo, ServedModel
 from classifier.dataset import reading
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError, StartupError, Unproven
-from classifier.models import compiled, compiled_trial, folder, load, openvino_runtime, processor
+from classifier.models import compiled, compiled_trial, familiarity, folder, load, openvino_runtime, processor
 from classifier.models.compiled_trial import footprint
 from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import ModelOptions
 
 log = logging.getLogger(__name__)
 
-KEPT = (folder.SPLIT, folder.EXAMPLES)  # what a compiled folder takes over from the model's own
+KEPT = (
+    folder.SPLIT,
+    folder.EXAMPLES,
+    familiarity.FEATURES,
+    familiarity.THUMBNAILS,
+)  # what a compiled folder takes over from the model's own
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,11 @@ def compile_model(
     compilation = Compilation(precision=chosen, source=source.model.info.name, weights=weights_name(source, options))
     with folder.replaced(output) as part:
         compiled.write(part, network, source.card, compilation)
+        take_over(source.path, part)
         comparison = compare(source, part, taken.compared, test)
         if not force:
             check(comparison, chosen)
         compiled.write_card(part, source.card, replace(compilation, comparison=comparison.as_dict()))
-        take_over(source.path, part)
     return comparison
 
 
@@ -98,7 +103,8 @@ def read_source(options: ModelOptions) -> Source:
     model: Any = load(options)
     card = folder.read_card(path) if path else card_of(model.info)
     parts = folder.read_split(path) if path else {}
-    return Source(model, lambda: export.exported(model.network), path, card, parts, footprint(model))
+    network = partial(export.exported, model.network, with_features=model.info.compares)
+    return Source(model, network, path, card, parts, footprint(model))
 
 
 def read_compiled_source(path: Path) -> Source:

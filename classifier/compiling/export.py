@@ -42,15 +42,21 @@ def same_log() -> Iterator[None]:
         log.filters, log.handlers = filters, handlers
 
 
-def exported(network: "keras.Model") -> Any:
-    """Return OpenVINO's network, uint8 (n, h, w, 3) -> float32 (n, classes). Raises StartupError."""
+def exported(network: "keras.Model", with_features: bool = False) -> Any:
+    """Return OpenVINO's network, uint8 (n, h, w, 3) -> float32 (n, classes), and the features if they are asked for.
+
+    Raises StartupError.
+    """
     from classifier.models import backend
+    from classifier.models.network_features import beside_features
 
     openvino = openvino_runtime.imported()
+    whole = beside_features(network) if with_features else network
     try:
         with same_log():
-            found = openvino.convert_model(backend.tensorflow_function(network).get_concrete_function())
+            found = openvino.convert_model(backend.tensorflow_function(whole).get_concrete_function())
     except Exception as exc:  # OpenVINO raises its own errors, RuntimeError, ... by operation
         raise StartupError(f"OpenVINO cannot convert the network {network.name} ({one_line(exc)}).") from exc
-    # The first output is the function's; those of custom gradients, such as that of swish, follow it.
-    return openvino.Model([found.get_results()[0].input_value(0)], found.get_parameters())
+    # The first outputs are the function's; those of custom gradients, such as that of swish, follow them.
+    results = found.get_results()[: 1 + with_features]
+    return openvino.Model([result.input_value(0) for result in results], found.get_parameters())

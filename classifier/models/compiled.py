@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from classifier.contract import ModelInfo
+from classifier.contract import ModelInfo, Resemblance
 from classifier.errors import StartupError
-from classifier.models import folder, labels, openvino_runtime
+from classifier.models import familiarity, folder, labels, openvino_runtime
+from classifier.models.familiarity import Comparison, TrainingPhotos
 from classifier.models.folder import Compilation, CompiledPrecision, ModelCard
 from classifier.options import Device, ModelOptions
 from classifier.text import printable
@@ -28,13 +29,21 @@ LARGEST_RUN = 8  # VGG16 in int8 takes 41, 36 and 35 ms a photo in batches of 1,
 class CompiledModel:
     """A network on OpenVINO: call it with uint8 (n, h, w, 3) to get float32 probabilities (n, classes).
 
-    Any number of threads may call it; one batch runs at a time. `heat_maps` is called when the first one is asked for.
+    With a `comparison`, the network's second output is the features that it compares, float32 (n, channels). Any number
+    of threads may call it; one batch runs at a time. `heat_maps` is called when the first one is asked for.
     """
 
     largest_run = LARGEST_RUN
 
-    def __init__(self, network: Any, info: ModelInfo, heat_maps: Callable[[], HeatMaps]) -> None:
+    def __init__(
+        self,
+        network: Any,
+        info: ModelInfo,
+        heat_maps: Callable[[], HeatMaps],
+        comparison: Comparison | None = None,
+    ) -> None:
         self.info = info
+        self._comparison = comparison
         self._request = network.create_infer_request()
         self._running = threading.Lock()
         self._make_heat_maps = heat_maps
@@ -42,9 +51,13 @@ class CompiledModel:
         self._explaining = threading.Lock()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Run the images in slices of at most `largest_run`."""
-        step = self.largest_run
-        return np.concatenate([self._run(images[i : i + step]) for i in range(0, len(images), step)])
+        return self._outputs(images)[0]
+
+    def compare(self, images: np.ndarray) -> tuple[np.ndarray, list[Resemblance]]:
+        """Return the probabilities, and how each image resembles the training photos. Needs a `comparison`."""
+        assert self._comparison is not None
+        probabilities, features = self._outputs(images)
+        return probabilities, self._comparison(features)
 
     def explain(self, image: np.ndarray, index: int) -> np.ndarray:
         """Return a heat map of a class in one image, uint8 (h, w, 3): float32 (rows, columns) from 0 to 1.
@@ -59,9 +72,15 @@ class CompiledModel:
         """Run once, as the first run arranges the weights for the processor."""
         self._run(np.zeros((1, *self.info.size, 3), np.uint8))
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
+    def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
+        """Run the images in slices of at most `largest_run`."""
+        step = self.largest_run
+        runs = [self._run(images[i : i + step]) for i in range(0, len(images), step)]
+        return [np.concatenate(slices) for slices in zip(*runs, strict=True)]
+
+    def _run(self, images: np.ndarray) -> list[np.ndarray]:
         with self._running:
-            return np.asarray(self._request.infer([np.ascontiguousarray(images)], share_inputs=True)[0])
+            return list(self._request.infer([np.ascontiguousarray(images)], share_inputs=True).to_tuple())
 
 
 def write(path: Path, network: Any, card: ModelCard, compilation: Compilation) -> None:
@@ -83,7 +102,7 @@ def load(options: ModelOptions) -> CompiledModel:
     """
     started = time.monotonic()
     check(Path(options.model), options.device)
-    model = read(Path(options.model))
+    model = read(Path(options.model), may_judge=bool(options.familiarity))
     log.info("%s answers on CPU in %s after %.1f s.", options.model, model.info.precision, time.monotonic() - started)
     return model
 
@@ -96,17 +115,24 @@ def check(path: Path, device: Device) -> None:
     folder.check_digest(path, card)
 
 
-def read(path: Path) -> CompiledModel:
-    """Return the model of a compiled folder, warm. Raises StartupError."""
+def read(path: Path, may_judge: bool = True) -> CompiledModel:
+    """Return the model of a compiled folder, warm, which judges familiarity if it can and `may_judge`.
+
+    Raises StartupError.
+    """
     card, compilation = read_card(path)
+    photos = familiarity.read(path, len(card.labels))
     try:
-        network = read_network(path, card)
+        network = read_network(path, card, photos)
         run = openvino_runtime.compiled(network, compilation.precision)
     except RuntimeError as exc:
         raise folder.unusable(path, f"OpenVINO cannot read {folder.GRAPH} ({last_line(exc)})") from exc
     constants = path / folder.CONSTANTS
     explain = partial(heat_maps, network, compilation.precision, constants)
-    model = CompiledModel(run, info_of(card, compilation, run), explain)
+    comparison = Comparison(photos, card.labels, familiarity.thumbnails(path)) if photos else None
+    judges = bool(photos and photos.separates and may_judge)
+    info = replace(info_of(card, compilation, run), compares=comparison is not None, judges=judges)
+    model = CompiledModel(run, info, explain, comparison)
     model.warm_up()
     openvino_runtime.let_go_of(constants)
     return model
@@ -120,12 +146,18 @@ def read_card(path: Path) -> tuple[ModelCard, Compilation]:
     return card, card.compiled
 
 
-def read_network(path: Path, card: ModelCard) -> Any:
-    """Read a folder's network. Raises StartupError unless it fits the card, and RuntimeError if it cannot be read."""
+def read_network(path: Path, card: ModelCard, photos: TrainingPhotos | None) -> Any:
+    """Read a folder's network, whose second output is the features, if there are `photos` to compare with.
+
+    Raises StartupError unless it fits the card and the photos, and RuntimeError if it cannot be read.
+    """
     network = openvino_runtime.read(path / folder.GRAPH)
     (height, width), classes = card.size, len(card.labels)
     expected = [f"u8[?,{height},{width},3]", f"f32[?,{classes}]"]
-    found = [openvino_runtime.shape_of(port) for port in (network.input(0), network.output(0))]
+    if photos:
+        expected.append(f"f32[?,{photos.features.shape[1]}]")
+    ports = [network.input(0), *network.outputs[: len(expected) - 1]]
+    found = [openvino_runtime.shape_of(port) for port in ports]
     if found != expected:
         reason = f"{folder.CARD} expects {' -> '.join(expected)}, and the network is {' -> '.join(found)}"
         raise folder.unusable(path, reason)
@@ -139,7 +171,7 @@ def heat_maps(network: Any, precision: CompiledPrecision, constants: Path) -> He
     """
     from classifier.models.occlusion import Occlusion
 
-    made = Occlusion(network, partial(runner, precision=precision))
+    made = Occlusion(openvino_runtime.with_first_output(network), partial(runner, precision=precision))
     made(np.zeros(network.input(0).get_partial_shape().get_max_shape()[1:], np.uint8), 0)
     openvino_runtime.let_go_of(constants)
     return made

@@ -9,7 +9,7 @@ import keras
 
 from classifier import memory
 from classifier.errors import StartupError
-from classifier.models import familiarity, folder, labels, weights
+from classifier.models import automatic, familiarity, folder, labels, weights
 from classifier.models.downloads import WAYS_OUT, obtain
 from classifier.models.familiarity import Comparison, TrainingPhotos
 from classifier.models.model import Model
@@ -52,6 +52,8 @@ def from_folder(options: ModelOptions) -> Model:
         config, values = network.get_config(), network.get_weights()
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
+    elif options.precision == "auto":
+        network = automatic.chosen(network, card.resize, path, is_random=False)
     photos = familiarity.read(path, len(card.labels))
     if photos:
         check_features(path, network, photos)
@@ -81,6 +83,8 @@ def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
     is_random = options.weights == "random"
     class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
     network = build(options.model, options.weights, len(class_labels), resolve(options.precision), fetch)
+    if options.precision == "auto" and resolve("auto") == "float32":
+        network = automatic.chosen(network, options.resize, Path(options.model), is_random)
     terms = labels.imagenet_terms(class_labels)
     return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random, terms=terms)
 

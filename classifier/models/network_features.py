@@ -28,6 +28,11 @@ def extractor(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, features_of(network))
 
 
+def beside_features(network: keras.Model) -> keras.Model:
+    """Return a network of two outputs: the probabilities, float32 (n, classes), and the features, (n, channels)."""
+    return keras.Model(network.input, [network.output, features_of(network)])
+
+
 def with_features(network: keras.Model) -> keras.Model:
     """Return a network whose output has the features after the probabilities: float32 (n, classes + channels).
 

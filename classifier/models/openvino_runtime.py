@@ -33,6 +33,11 @@ def read(graph: Path) -> Any:
     return imported().Core().read_model(graph)
 
 
+def with_first_output(network: Any) -> Any:
+    """Return the part of a network that gives its first output; both share their operations."""
+    return imported().Model([network.get_results()[0].input_value(0)], network.get_parameters())
+
+
 def fold_constants(network: Any) -> None:
     """Compute what does not depend on a network's input, in place."""
     from openvino.passes import ConstantFolding, Manager

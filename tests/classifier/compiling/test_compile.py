@@ -18,7 +18,7 @@ from classifier import cli
 from classifier.compiling.comparison import Accuracy, Agreement, Comparison, Pair, check
 from classifier.compiling.compile import Photos, compile_model, fastest
 from classifier.errors import DataError, StartupError
-from classifier.models import compiled, compiled_trial, folder, load
+from classifier.models import compiled, compiled_trial, familiarity, folder, load
 from classifier.models.processor import features
 from classifier.options import ModelOptions
 
@@ -52,7 +52,7 @@ def own(photos):
 
     images = keras.Input((SIDE, SIDE, 3), dtype="uint8", name="images")
     convolution, dense = keras.layers.Conv2D(3, 3, padding="same", activation="relu"), keras.layers.Dense(3)
-    means = keras.layers.GlobalAveragePooling2D()(convolution(keras.ops.cast(images, "float32")))
+    means = keras.layers.GlobalAveragePooling2D(name="features")(convolution(keras.ops.cast(images, "float32")))
     network = keras.Model(images, dense(means))
     kernel = np.full((3, 3, 3, 3), 0.01)
     kernel[1, 1] += np.eye(3)
@@ -64,7 +64,24 @@ def own(photos):
     card = folder.ModelCard(labels=COLOURS, size=(SIDE, SIDE), **about)
     folder.write(path, with_softmax(network, "classifier"), card)
     folder.write_split(path, split_of(photos))
+    familiarity.write(path, training_photos(photos))
     return path
+
+
+def training_photos(photos):
+    """The average colours of four training photos a colour, which are nearly the features of the network."""
+    paths = [photos / colour / f"{10 + number}.png" for number in range(4) for colour in COLOURS]
+    means = np.stack([np.asarray(Image.open(path)).mean(axis=(0, 1)) for path in paths])
+    return familiarity.TrainingPhotos(
+        features=familiarity.to_float16(means),
+        labels=np.tile(np.arange(len(COLOURS)), 4),
+        hashes=np.zeros((len(paths), 32), np.uint8),
+        whitening=np.zeros((0, 0), np.float32),
+        neighbour=2,
+        threshold=0.2,
+        spread=0.04,
+        auroc=0.99,
+    )
 
 
 def split_of(photos):
@@ -94,6 +111,35 @@ def test_int8_answers_as_float32(own, in_int8):
     np.testing.assert_allclose(after, before, atol=0.02)
     assert not np.array_equal(after, before)
     assert "FakeQuantize" in (path / "model.xml").read_text()
+
+
+def test_it_judges_as_the_model_it_was_compiled_from(own, in_int8, photos):
+    before, after = load(options(own)), load(options(in_int8[0]))
+    assert after.info.judges
+    seen = np.asarray(Image.open(photos / "red" / "1.png"))
+    images = np.stack([seen, np.full_like(seen, 200)])  # and a grey one, which is none of the three
+    (scores, found), (expected, theirs) = after.compare(images), before.compare(images)
+    np.testing.assert_allclose(scores, expected, atol=0.02)
+    assert [each.familiarity > 0.5 for each in found] == [True, False]
+    np.testing.assert_allclose([each.familiarity for each in found], [each.familiarity for each in theirs], atol=0.05)
+    assert {photo.label for photo in found[0].similar[:4]} == {"red"}
+    assert not load(options(in_int8[0]).model_copy(update={"familiarity": 0})).info.judges
+
+
+def test_it_explains_although_it_has_a_second_output(in_int8, photos):
+    seen = np.asarray(Image.open(photos / "red" / "1.png"))
+    heat = load(options(in_int8[0])).explain(seen, 0)
+    assert heat.ndim == 2
+    assert heat.max() == 1
+
+
+def test_features_that_do_not_fit_the_network_are_refused(in_int8, tmp_path):
+    path = shutil.copytree(in_int8[0], tmp_path / "colours")
+    with np.load(path / "features.npz") as file:
+        content = dict(file)
+    np.savez(path / "features.npz", **content | {"features": content["features"][:, :2]})
+    with pytest.raises(StartupError, match=r"model\.json expects .*, and the network is "):
+        load(options(path))
 
 
 def test_it_keeps_what_serving_and_evaluation_need(own, in_int8):
