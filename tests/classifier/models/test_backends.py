@@ -27,6 +27,7 @@ from classifier.models.quick_start import import_keras
 import_keras()
 import keras
 import numpy as np
+from classifier.contract import Label
 from classifier.models import model, precision
 rng = np.random.default_rng(0)
 images = keras.Input((48, 48, 3), dtype="uint8")
@@ -37,7 +38,7 @@ for filters in (8, 16):
 x = keras.layers.MaxPooling2D()(x)
 network = keras.Model(images, keras.layers.Dense(5)(keras.layers.Flatten()(x)))
 network.set_weights([np.abs(rng.normal(0.1, 0.1, weight.shape)) for weight in network.get_weights()])
-loaded = model.Model("small", precision.with_softmax(network, "small"), [], resize="crop")
+loaded = model.Model("small", precision.with_softmax(network, "small"), [Label("", "a")] * 5, resize="crop")
 pixels = rng.integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
 np.savez(sys.argv[1], scores=loaded(pixels), heat=loaded.explain(pixels[0], 3))
 """
