@@ -33,6 +33,7 @@ lint: .venv/installed-dev  ## ruff and mypy
 
 bench: install bench/.venv/installed  ## measure the site: what it adds to the bare model, and beside its peers
 	$(BIN)/python bench/overhead.py
+	@$(PIP) -e '.[compile]'
 	bench/.venv/bin/python bench/compare.py
 
 settings: .venv/installed  ## write the table of settings in docs/configuration.md

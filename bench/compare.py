@@ -1,5 +1,7 @@
 """Our site beside the bare engine and its peers, in one interleaved run: `make bench`.
 
+`python bench/compare.py 'this site' 'this site, int8'` measures only these, and writes nothing.
+
 All serve VGG16 with the same weights to the same photos on this machine. Closed-loop clients: each sends its
 next photo when it has the answer to the last, over the same connection where the server keeps it. What is
 compared are ratios within this run; the median of the rounds is shown. Writes the table in docs/performance.md and
@@ -19,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from http.client import HTTPConnection
@@ -37,6 +39,8 @@ ROUNDS = 3
 # Photos per round, by the number of clients: so many that starting and ending, when the cores idle, hardly count.
 REQUESTS = {1: 10, 8: 96, 32: 256}
 BARE = 96  # photos of the bare engine per round, at most
+COMPILED = ("int8", "bfloat16")
+CALIBRATION = 120  # drawn pictures, which are as good as photos for the speed of int8
 Post = Callable[[HTTPConnection, bytes], None]
 
 
@@ -49,6 +53,7 @@ class System:
     post: Post
     environ: dict[str, str] = field(default_factory=dict)
     folder: Path = PEERS  # it runs here
+    bare: str = "float32"  # the bare engine that it is measured by
     port: int = field(default_factory=free_port)
     group: int = 0  # of its processes
     started_in_s: float = 0.0
@@ -64,14 +69,19 @@ class System:
         return statistics.median(self.rates[clients])
 
 
-def main() -> None:
+def main(*names: str) -> None:
     photos = [path.read_bytes() for path in sorted(SHARED.glob("*"))] or [jpeg(500, 375, 97)]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         weights = prepare(Path(folder))
-        systems = all_systems(folder)
+        systems = [system for system in all_systems(folder) if not names or system.name in names]
+        compile_folders(Path(folder), weights)
         for system in systems:
             stack.enter_context(started(system, weights, photos[0]))
-        bare = {precision: bare_engine(weights, precision) for precision in ("float32", "bfloat16")}
+        given = {"model": "vgg16", "weights": str(weights), "labels": f"{folder}/labels.json"}
+        engines = {precision: given | {"precision": precision} for precision in ("float32", "bfloat16")}
+        engines |= {f"compiled, {precision}": {"model": f"{folder}/{precision}"} for precision in COMPILED}
+        wanted = {system.bare for system in systems}
+        bare = {name: bare_engine(options) for name, options in engines.items() if name in wanted}
         bare_rates: dict[str, dict[int, list[float]]] = {p: {clients: [] for clients in REQUESTS} for p in bare}
         for round_ in range(ROUNDS):
             for clients, count in REQUESTS.items():
@@ -84,8 +94,11 @@ def main() -> None:
                     print(f"round {round_ + 1}, {clients:2} clients, {system.name:20}"
                           f"{system.rates[clients][-1]:6.2f} photos/s", flush=True)  # fmt: skip
     medians = {p: {clients: statistics.median(rates) for clients, rates in r.items()} for p, r in bare_rates.items()}
-    report(systems, medians)
-    plot(systems, medians)
+    page = "\n".join(table(systems, medians))
+    print(page)
+    if not names:
+        write(page)
+        plot(systems, medians)
 
 
 def all_systems(folder: str) -> list[System]:
@@ -93,7 +106,8 @@ def all_systems(folder: str) -> list[System]:
     ours = {"CLASSIFIER_UPLOADS": f"{folder}/uploads", "CLASSIFIER_LABELS": f"{folder}/labels.json"}
     return [
         this_site("this site", ours),
-        this_site("this site, bfloat16", ours | {"CLASSIFIER_PRECISION": "bfloat16"}),
+        replace(this_site("this site, bfloat16", ours | {"CLASSIFIER_PRECISION": "bfloat16"}), bare="bfloat16"),
+        *(compiled_site(precision, ours, folder) for precision in COMPILED),
         System("tutorial's app", lambda _: [python, str(PEERS / "tutorial.py")], form("/", "fileImage")),
         System("Gradio", lambda _: [python, str(PEERS / "gradio_app.py")], post_gradio),
         System("LitServe", lambda _: [python, str(PEERS / "litserve_app.py")], form("/predict", "fileImage")),
@@ -109,6 +123,11 @@ def this_site(name: str, environ: dict[str, str], folder: Path = ROOT) -> System
     return System(name, lambda port: command(f"127.0.0.1:{port}"), form("/", "fileImage"), environ, folder)
 
 
+def compiled_site(precision: str, environ: dict[str, str], folder: str) -> System:
+    site = this_site(f"this site, compiled, {precision}", environ | {"CLASSIFIER_MODEL": f"{folder}/{precision}"})
+    return replace(site, bare=f"compiled, {precision}")
+
+
 def prepare(folder: Path) -> Path:
     """Weights for everyone, drawn once, and labels."""
     import keras
@@ -121,6 +140,18 @@ def prepare(folder: Path) -> Path:
     model.save_weights(folder / "vgg16.weights.h5")
     (folder / "labels.json").write_text(json.dumps({str(i): ["", f"class_{i}"] for i in range(1000)}))
     return folder / "vgg16.weights.h5"
+
+
+def compile_folders(folder: Path, weights: Path) -> None:
+    """Write a compiled folder of VGG16 in each precision of COMPILED."""
+    (folder / "calibration").mkdir()
+    for seed in range(CALIBRATION):
+        (folder / "calibration" / f"{seed}.jpg").write_bytes(jpeg(320, 240, 90, seed))
+    for precision in COMPILED:
+        options = ["-o", folder / precision, "--precision", precision, "--photos", folder / "calibration", "--force"]
+        model = ["vgg16", "--weights", weights, "--labels", weights.with_name("labels.json")]
+        command = map(str, [sys.executable, "-m", "classifier", "compile", *model, *options])
+        subprocess.run([*command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager
@@ -168,12 +199,11 @@ def wait_for_answer(system: System, process: subprocess.Popen[bytes], photo: byt
     raise RuntimeError(f"{system.name} did not start.")
 
 
-def bare_engine(weights: Path, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+def bare_engine(options: dict[str, str]) -> Callable[[np.ndarray], np.ndarray]:
     from classifier.models import load
     from classifier.options import ModelOptions, build
 
-    given = {"model": "vgg16", "weights": str(weights), "labels": weights.with_name("labels.json")}
-    return load(build(ModelOptions, given | {"precision": precision}))
+    return load(build(ModelOptions, options))
 
 
 def bare_rate(model: Callable[[np.ndarray], np.ndarray], batch: int, count: int) -> float:
@@ -245,8 +275,8 @@ def tree(pid: int) -> list[int]:
     return [pid, *(descendant for child in children(pid) for descendant in tree(child))]
 
 
-def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
-    """Replace the table in docs/performance.md: rates with their ratios to the bare engine, and times."""
+def table(systems: list[System], bare: dict[str, dict[int, float]]) -> list[str]:
+    """Return the lines of the table: rates with their ratios to the bare engine, and times."""
     head = (
         "| | "
         + " | ".join(f"{c} client{'s' * (c > 1)}" for c in REQUESTS)
@@ -257,7 +287,7 @@ def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
         cells = " | ".join(f"{rates[c]:.2f}" for c in REQUESTS)
         lines.append(f"| *bare engine, {precision}, batch 1, 8, 16* | {cells} | | | |")
     for system in systems:
-        base = bare["bfloat16" if "bfloat16" in system.name else "float32"]
+        base = bare[system.bare]
         cells = " | ".join(f"{system.rate(c):.2f} ({system.rate(c) / base[c]:.2f})" for c in REQUESTS)
         p50, p95, p99 = (statistics.quantiles(system.times[32], n=100)[i] for i in (49, 94, 98))
         lines.append(f"| {system.name} | {cells} | {p50:.2f} / {p95:.2f} / {p99:.2f} "
@@ -266,10 +296,14 @@ def report(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
         f"Photos per second, in brackets as a share of the bare engine. {date.today():%d %B %Y}, {os.cpu_count()} "
         f"cores ({platform.machine()}), no GPU; VGG16, median of {ROUNDS} interleaved rounds. Made by `make bench`.\n"
     )
-    page = ROOT / "docs" / "performance.md"
-    before, _, after = re.split(r"(?s)(?<=<!-- bench -->\n)(.*)(?=<!-- /bench -->)", page.read_text())
-    page.write_text(before + "\n".join([note, *lines]) + "\n" + after)
-    print("\n".join(lines))
+    return [note, *lines]
+
+
+def write(page: str) -> None:
+    """Replace the table in docs/performance.md."""
+    path = ROOT / "docs" / "performance.md"
+    before, _, after = re.split(r"(?s)(?<=<!-- bench -->\n)(.*)(?=<!-- /bench -->)", path.read_text())
+    path.write_text(before + page + "\n" + after)
 
 
 def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
@@ -285,7 +319,7 @@ def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
         axes.bar(
             [x + i * width for x in range(len(REQUESTS))], [system.rate(c) for c in REQUESTS], width, label=system.name
         )
-    for precision, style in (("float32", "-"), ("bfloat16", "--")):
+    for precision, style in (("float32", "-"), ("bfloat16", "--"), ("compiled, int8", ":")):
         for x, clients in enumerate(REQUESTS):
             axes.hlines(bare[precision][clients], x - width / 2, x + 0.8 - width / 2, "black", style, linewidth=1,
                         label=f"bare engine, {precision}" if x == 0 else None)  # fmt: skip
@@ -296,4 +330,4 @@ def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

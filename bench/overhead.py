@@ -72,9 +72,9 @@ def post(site: Site, photo: bytes) -> None:
         response.read()
 
 
-def jpeg(width: int, height: int, quality: int) -> bytes:
+def jpeg(width: int, height: int, quality: int, seed: int = 0) -> bytes:
     """A picture with about a photo's detail: blurred noise, seeded."""
-    noise = np.random.default_rng(0).normal(128, 90, (height, width, 3)).clip(0, 255).astype(np.uint8)
+    noise = np.random.default_rng(seed).normal(128, 90, (height, width, 3)).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).filter(ImageFilter.GaussianBlur(1.2)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
