@@ -166,9 +166,13 @@ def familiarity(own: np.ndarray, strangers: np.ndarray | None = None) -> dict[st
     found: dict[str, Any] = refused(own)
     if strangers is None:
         return found
-    is_own = np.repeat([True, False], [len(own), len(strangers)])
-    separated = float(roc_auc_score(is_own, np.concatenate([own, strangers])))
-    return found | {"strangers": refused(strangers) | {"auroc": separated}}
+    return found | {"strangers": refused(strangers) | {"auroc": auroc(own, strangers)}}
+
+
+def auroc(higher: np.ndarray, lower: np.ndarray) -> float:
+    """Return the probability that one of the values `higher` (n,) is above one of `lower` (m,); ties count half."""
+    is_higher = np.repeat([True, False], [len(higher), len(lower)])
+    return float(roc_auc_score(is_higher, np.concatenate([higher, lower])))
 
 
 def refused(values: np.ndarray) -> dict[str, Any]:

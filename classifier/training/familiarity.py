@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
-from sklearn.metrics import roc_auc_score
 
 from classifier.dataset.reading import Dataset
 from classifier.dataset.split import Parts, fitted_to
+from classifier.evaluation.metrics import auroc
 from classifier.models import backend
 from classifier.models.familiarity import NEIGHBOUR, Known, TrainingPhotos, to_float16, unit
 from classifier.models.network_features import extractor
@@ -65,7 +65,7 @@ def training_photos(fitted: Fitted, photos: Dataset, parts: Parts, from_scratch:
         neighbour=neighbour,
         threshold=float(np.quantile(own, PASSED, method="higher")),
         spread=max(float(own.std()), LEAST_SPREAD),
-        auroc=auroc(own, strangers),
+        auroc=auroc(strangers, own),  # by distance
     )
 
 
@@ -123,9 +123,3 @@ def shuffled(pixels: np.ndarray) -> np.ndarray:
     mixed = pieces.reshape(n, PIECES**2, h, w, 3)[:, order].reshape(n, PIECES, PIECES, h, w, 3)
     changed[:, : PIECES * h, : PIECES * w] = mixed.swapaxes(2, 3).reshape(n, PIECES * h, PIECES * w, 3)
     return changed
-
-
-def auroc(own: np.ndarray, strangers: np.ndarray) -> float:
-    """Return the probability that a stranger (m,) is farther away than a photo of the classes (n,)."""
-    is_stranger = np.repeat([False, True], [len(own), len(strangers)])
-    return float(roc_auc_score(is_stranger, np.concatenate([own, strangers])))

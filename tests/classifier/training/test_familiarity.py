@@ -19,7 +19,8 @@ def tensorflow():
     global keras, auroc, evenly, shuffled, training_photos, Fitted
     import keras
 
-    from classifier.training.familiarity import auroc, evenly, shuffled, training_photos
+    from classifier.evaluation.metrics import auroc
+    from classifier.training.familiarity import evenly, shuffled, training_photos
     from classifier.training.fit import Fitted
 
 
@@ -111,7 +112,7 @@ def test_a_piece_of_a_shuffled_photo_stays_whole():
 def test_auroc_is_the_share_of_pairs_in_which_the_stranger_is_farther():
     own, strangers = np.array([0.1, 0.2, 0.4]), np.array([0.3, 0.2])
     pairs = [(b > a) + (b == a) / 2 for a in own for b in strangers]
-    assert auroc(own, strangers) == pytest.approx(np.mean(pairs))
+    assert auroc(strangers, own) == pytest.approx(np.mean(pairs))
 
 
 def test_some_are_taken_evenly():
