@@ -134,10 +134,10 @@ def rate(model: Any, size: int, threads: int = 1) -> float:
 
 def answers(photos: Path, precision: str) -> dict[str, Any]:
     """Return the names, the probabilities and one heat map of real photos."""
-    from classifier.photos import decode, fit
+    from classifier.photos import decode
 
     model = loaded(REAL, "imagenet", precision)
-    shots = [fit.to_pixels(decode.read(path.read_bytes(), model.info.size), model.info.size) for path in files(photos)]
+    shots = [decode.read_pixels(path.read_bytes(), model.info.size) for path in files(photos)]
     scores = [model(shot[None])[0].astype(float).tolist() for shot in shots]
     best = [max(range(len(row)), key=row.__getitem__) for row in scores]
     model.explain(shots[0], best[0])  # compiles

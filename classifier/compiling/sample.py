@@ -1,7 +1,6 @@
 """Photos to calibrate a compiled model with, and others to compare it on, read exactly as serving reads photos."""
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from classifier.contract import ModelInfo
-from classifier.errors import ClassifierError, DataError
-from classifier.photos import decode, files, fit
-from classifier.photos.files import Rejected
-
-log = logging.getLogger(__name__)
+from classifier.errors import DataError
+from classifier.photos import decode, files
 
 CALIBRATION, COMPARED = 300, 300  # photos at most
 LEAST_CALIBRATION, LEAST_COMPARED = 64, 16
@@ -54,19 +50,11 @@ def take(folder: Path, info: ModelInfo, calibrates: bool, parts: Mapping[str, st
 def read(paths: list[Path], info: ModelInfo) -> list[Pixels]:
     """Read photos, without exact copies; those that cannot be read are logged and left out."""
 
-    def read_one(path: Path) -> Pixels | Rejected:
-        try:
-            data = files.read(path)
-            image = decode.read(data, info.size, info.resize)
-            return Pixels(hashlib.sha256(data).hexdigest(), fit.to_pixels(image, info.size, info.resize))
-        except ClassifierError as error:
-            return Rejected(path, str(error))
+    def read_one(data: bytes) -> Pixels:
+        return Pixels(hashlib.sha256(data).hexdigest(), decode.read_pixels(data, info.size, info.resize))
 
-    outcomes = files.in_threads(read_one, paths, "Reading photos")
-    for outcome in outcomes:
-        if isinstance(outcome, Rejected):
-            log.warning("Left out: %s: %s", *outcome)
-    return list({outcome.digest: outcome for outcome in outcomes if isinstance(outcome, Pixels)}.values())
+    photos = files.read_all(read_one, paths, "Reading photos")
+    return list({photo.digest: photo for photo in photos}.values())
 
 
 def calibration_share(folder: Path, count: int, calibrates: bool) -> int:

@@ -16,7 +16,7 @@ from classifier.dataset.hashes import hash_of, near_copies
 from classifier.dataset.layout import Photo, case_variants, find
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
-from classifier.photos import decode, files, fit
+from classifier.photos import decode, files
 from classifier.photos.files import Rejected
 from classifier.text import is_class_name
 
@@ -59,8 +59,7 @@ class Dataset:
             log.info(sentence)
         for names in case_variants(self.classes):
             log.warning("These classes differ in upper and lower case only: %s", names)
-        for path, reason in self.rejected:
-            log.warning("Left out: %s: %s", path, reason)
+        files.log_left_out(self.rejected)
 
     def subset(self, indices: Iterable[int], rejected: Iterable[Rejected] = ()) -> "Dataset":
         """Return the same dataset with only some of its photos."""
@@ -99,8 +98,7 @@ def read(
         path = photos[row].path
         try:
             data = files.read(path)
-            image = decode.read(data, size, resize)
-            pixels[row] = fit.to_pixels(image, size, resize)
+            pixels[row] = decode.read_pixels(data, size, resize)
             hash = hash_of(data)
         except ClassifierError as error:
             return Rejected(path, str(error))

@@ -1,16 +1,13 @@
 """Photos of none of a model's classes: how familiar they look to it."""
 
-import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from classifier.contract import ServedModel
-from classifier.errors import ClassifierError, DataError
-from classifier.photos import decode, files, fit
-from classifier.photos.files import Rejected
-
-log = logging.getLogger(__name__)
+from classifier.errors import DataError
+from classifier.photos import decode, files
 
 AT_ONCE = 64  # photos in memory
 
@@ -32,16 +29,6 @@ def familiarity_of(model: ServedModel, folder: Path) -> np.ndarray:
 
 
 def some(model: ServedModel, paths: list[Path]) -> list[float]:
-    def read_one(path: Path) -> np.ndarray | Rejected:
-        try:
-            image = decode.read(files.read(path), model.info.size, model.info.resize)
-            return fit.to_pixels(image, model.info.size, model.info.resize)
-        except ClassifierError as error:
-            return Rejected(path, str(error))
-
-    outcomes = files.in_threads(read_one, paths, "Reading strangers")
-    for rejected in outcomes:
-        if isinstance(rejected, Rejected):
-            log.warning("Left out: %s: %s", *rejected)
-    pixels = [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
+    read_one = partial(decode.read_pixels, size=model.info.size, resize=model.info.resize)
+    pixels = files.read_all(read_one, paths, "Reading strangers")
     return [own.familiarity for own in model.compare(np.stack(pixels))[1]] if pixels else []

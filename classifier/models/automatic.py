@@ -11,8 +11,9 @@ import numpy as np
 from classifier.contract import Resize
 from classifier.errors import ClassifierError
 from classifier.models import backend, folder, processor
-from classifier.models.precision import rebuilt
-from classifier.photos import decode, fit
+from classifier.models.precision import rebuilt, resolve
+from classifier.options import ModelOptions
+from classifier.photos import decode
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +22,21 @@ LARGEST_CHANGE = 0.1  # of a probability; EfficientNet-Lite2's change by up to 0
 PICTURES = Path(__file__).parents[2] / "static" / "examples"
 
 
-def chosen(network: keras.Model, resize: Resize, model: Path, is_random: bool) -> keras.Model:
-    """Return the float32 network, or the same in bfloat16 where that is fast and keeps its answers.
+def settled(network: keras.Model, options: ModelOptions, resize: Resize, is_random: bool = False) -> keras.Model:
+    """Return the network, or the same in bfloat16 if `auto` left it in float32, and that is fast and keeps its answers.
 
-    Both answer the examples of the folder `model`, or the site's: bfloat16 must keep every first class and move no
+    Both answer the examples of the model's folder, or the site's: bfloat16 must keep every first class and move no
     probability by more than LARGEST_CHANGE. Random weights have no answers to keep.
     """
+    if options.precision != "auto" or resolve("auto") != "float32":
+        return network
     if "BF16" not in (processor.features() or ()):
         log.info("auto selects float32, because this processor does not compute in bfloat16.")
         return network
     lowered = rebuilt(network.get_config(), network.get_weights(), LOW)
     if is_random:
         return lowered
-    images = examples(model, network.input_shape[1:3], resize)
+    images = examples(Path(options.model), network.input_shape[1:3], resize)
     full, low = (np.asarray(backend.compiled(each)(images), np.float32) for each in (network, lowered))
     kept, change = (full.argmax(axis=1) == low.argmax(axis=1)).all(), float(np.abs(full - low).max())
     keeps = bool(kept and change <= LARGEST_CHANGE)
@@ -55,4 +58,4 @@ def readable(pictures: Path, size: tuple[int, int], resize: Resize) -> Iterator[
     """Yield what the model looks at of each picture in a folder; files that are no pictures are passed over."""
     for path in sorted(pictures.glob("*")):
         with suppress(OSError, ClassifierError):
-            yield fit.to_pixels(decode.read(path.read_bytes(), size, resize), size, resize)
+            yield decode.read_pixels(path.read_bytes(), size, resize)

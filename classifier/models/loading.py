@@ -52,8 +52,7 @@ def from_folder(options: ModelOptions) -> Model:
         config, values = network.get_config(), network.get_weights()
         del network  # before its successor needs memory
         network = rebuilt(config, values, precision)
-    elif options.precision == "auto":
-        network = automatic.chosen(network, card.resize, path, is_random=False)
+    network = automatic.settled(network, options, card.resize)
     photos = familiarity.read(path, len(card.labels))
     if photos:
         check_features(path, network, photos)
@@ -83,8 +82,7 @@ def from_applications(options: ModelOptions, fetch: Fetch) -> Model:
     is_random = options.weights == "random"
     class_labels = labels.read(options.labels) if options.labels else labels.imagenet()
     network = build(options.model, options.weights, len(class_labels), resolve(options.precision), fetch)
-    if options.precision == "auto" and resolve("auto") == "float32":
-        network = automatic.chosen(network, options.resize, Path(options.model), is_random)
+    network = automatic.settled(network, options, options.resize, is_random)
     terms = labels.imagenet_terms(class_labels)
     return Model(options.model, network, class_labels, resize=options.resize, is_random=is_random, terms=terms)
 

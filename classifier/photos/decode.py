@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
+import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -17,7 +18,7 @@ from classifier.errors import BrokenImage, ClassifierError, NoImage, TooLarge, U
 from classifier.options import Limits
 from classifier.photos import cicp, deep, greys, headers, incomplete, limits, raw, tiff
 from classifier.photos.colours import PROFILE, to_srgb
-from classifier.photos.fit import shorter_side
+from classifier.photos.fit import shorter_side, to_pixels
 from classifier.photos.headers import Header
 
 try:
@@ -74,6 +75,16 @@ def first_readable(readings: Iterable[Callable[[], Image.Image]], refusal: str) 
         with suppress(UnsupportedImage, BrokenImage), image_errors():
             return reading()
     raise UnsupportedImage(refusal)
+
+
+def read_pixels(
+    data: bytes, size: tuple[int, int], resize: Resize = "crop", max_megapixels: float = LIMITS.max_megapixels
+) -> np.ndarray:
+    """Return what a model of `size` (height, width) looks at in a photo, uint8 (height, width, 3).
+
+    Raises ClassifierError, as `read` does.
+    """
+    return to_pixels(read(data, size, resize, max_megapixels), size, resize)
 
 
 def read_one(

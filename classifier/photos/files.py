@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from classifier.errors import BrokenImage, DataError, TooLarge
+from classifier.errors import BrokenImage, ClassifierError, DataError, TooLarge
 from classifier.progress import progress
 
 log = logging.getLogger(__name__)
@@ -152,3 +152,26 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], doing:
     """Apply `function` to every item on all cores and return the results in order; a terminal shows progress."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(progress(pool.map(function, items), doing, len(items)))
+
+
+def read_all(function: Callable[[bytes], Result], paths: Sequence[Path], doing: str) -> list[Result]:
+    """Apply `function` to the content of every file, as `in_threads` does.
+
+    Files that cannot be read, or of which `function` raises ClassifierError, are logged and left out.
+    """
+
+    def result_of(path: Path) -> Result | Rejected:
+        try:
+            return function(read(path))
+        except ClassifierError as error:
+            return Rejected(path, str(error))
+
+    outcomes = in_threads(result_of, paths, doing)
+    log_left_out(outcome for outcome in outcomes if isinstance(outcome, Rejected))
+    return [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
+
+
+def log_left_out(rejected: Iterable[Rejected]) -> None:
+    """Log every file that is left out, with the reason."""
+    for path, reason in rejected:
+        log.warning("Left out: %s: %s", path, reason)
