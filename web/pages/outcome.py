@@ -47,17 +47,9 @@ class Outcome:
         """Return the outcome in the shape that `POST /` promises."""
         if self.error:
             return {"filename": self.filename, "error": self.error.as_json()}
-        optional = {
-            "notice": self.notice,
-            "feedback": self.feedback,
-            "familiar": self.familiar,
-            "familiarity": self.familiarity,
-        }
-        return (
-            {"filename": self.filename, "id": self.id, "url": self.url}
-            | {name: value for name, value in optional.items() if value is not None}
-            | answer_json(self.predictions, self.sure, self.broader)
-        )
+        optional = {name: getattr(self, name) for name in ("notice", "feedback", "familiar", "familiarity")}
+        answer = answer_json(self.predictions, self.sure, self.broader, **optional)
+        return {"filename": self.filename, "id": self.id, "url": self.url} | answer
 
 
 @dataclass(frozen=True)
@@ -73,13 +65,14 @@ class Together:
     knows: int
 
     def as_json(self) -> dict[str, Any]:
-        familiar = {} if self.familiar is None else {"familiar": self.familiar}
-        return familiar | answer_json(self.predictions, self.sure, self.broader)
+        return answer_json(self.predictions, self.sure, self.broader, familiar=self.familiar)
 
 
-def answer_json(predictions: Sequence[Prediction], sure: bool | None, broader: Broader | None) -> dict[str, Any]:
-    """Return an answer in JSON; without `sure` or `broader` where they do not apply."""
-    optional = {"sure": sure, "broader": broader and asdict(broader)}
+def answer_json(
+    predictions: Sequence[Prediction], sure: bool | None, broader: Broader | None, **optional: Any
+) -> dict[str, Any]:
+    """Return an answer in JSON; without those members that do not apply."""
+    optional |= {"sure": sure, "broader": broader and asdict(broader)}
     present = {name: value for name, value in optional.items() if value is not None}
     return present | {"predictions": [asdict(prediction) for prediction in predictions]}
 
@@ -166,9 +159,11 @@ class Outcomes:
 
     def _keep(self, outcome: Outcome, preview: bytes) -> str:
         about: dict[str, Any] = {"model": self._engine.model.name, "is_named": outcome.is_named}
-        about |= {name: value for name in KEPT if (value := getattr(outcome, name)) is not None}
         about |= {"similar": [photo._asdict() for photo in outcome.similar]} if outcome.similar else {}
-        return self._uploads.keep(preview, about | answer_json(outcome.predictions, outcome.sure, outcome.broader))
+        optional = {name: getattr(outcome, name) for name in KEPT}
+        return self._uploads.keep(
+            preview, about | answer_json(outcome.predictions, outcome.sure, outcome.broader, **optional)
+        )
 
 
 def outcome_of(id: str, kept: dict[str, Any]) -> Outcome:
