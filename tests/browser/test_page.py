@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 from support.browsers import (
+    BROWSER_MS,
     PLACE,
     REFUSED,
     RESULT,
@@ -24,6 +25,7 @@ from support.models import ToyModel
 from support.needs import needs_chromium
 from support.pictures import encoded, picture, textured
 from support.sites import SpyingEngine, served
+from support.waiting import wait_until
 
 from classifier.serving.engine import LocalEngine
 from web.settings import ROOT
@@ -131,6 +133,7 @@ def test_two_answers_are_asked_for_at_a_time(page, engine):
     engine.open.clear()
     send(page, *colours("blue", "red", "lime"))
     expect(page.locator(f"{WAITING} .state")).to_have_text(["Being looked at …", "Being looked at …", "Waiting"])
+    wait_until(lambda: engine.at_once == 2, BROWSER_MS / 1000)  # sent is not yet received
     engine.open.set()
     wait_for_all(page)
     assert engine.most_at_once == 2
