@@ -146,16 +146,35 @@ def test_an_answer_that_is_not_sure(visit, tmp_path):
     check(page)
 
 
-def test_none_of_these_and_similar_photos(visit, tmp_path):
-    thumbnails = tmp_path / "model" / "thumbnails"
-    thumbnails.mkdir(parents=True)
-    for photo in SIMILAR[:2]:
-        (thumbnails / photo.thumbnail).write_bytes(picture(format="JPEG"))
-    page = visit(ComparingModel(), model=str(thumbnails.parent))
-    send(page, tmp_path, picture("#404041"))
+@pytest.fixture
+def stranger(visit, tmp_path):
+    """Show a photo of none of a model's classes, and so many of the photos most like it."""
+
+    def show(similar):
+        thumbnails = tmp_path / "model" / "thumbnails"
+        thumbnails.mkdir(parents=True)
+        for photo in SIMILAR[:similar]:
+            (thumbnails / photo.thumbnail).write_bytes(picture(format="JPEG"))
+        page = visit(ComparingModel(), model=str(thumbnails.parent))
+        send(page, tmp_path, picture("#404041"))
+        expect(page.locator(".similar img")).to_have_count(similar)
+        return page
+
+    return show
+
+
+def test_none_of_these_and_similar_photos(stranger):
+    page = stranger(similar=2)
     expect(page.locator("#live")).to_contain_text("This does not look like any of the 3 things this model knows")
-    expect(page.locator(".similar img")).to_have_count(2)
     check(page)
+
+
+def test_similar_photos_do_not_widen_a_narrow_page(stranger):
+    page = stranger(similar=2)
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.locator(".similar").evaluate("strip => strip.append(...[...strip.children].map(li => li.cloneNode(true)))")
+    assert page.locator(".similar").evaluate("strip => strip.scrollWidth > strip.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_a_broader_term_and_several_photos_of_one_thing(visit, tmp_path):
