@@ -143,8 +143,9 @@ def test_the_background_sweep_starts_at_once_and_ends_with_close(folder):
     uploads = KeptResults(folder)
     old = uploads.keep(b"old", ANSWER)
     age(folder, old, 25)
+    others = threading.enumerate()
     uploads.start_sweeping()
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "uploads-sweep"]
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "uploads-sweep" and thread not in others]
     wait_until(lambda: ids(folder) == set(), SOON)
     uploads.close()
     thread.join(SOON)
