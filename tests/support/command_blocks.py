@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from serving import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted((ROOT / "docs").glob("*.md"))
@@ -69,12 +70,6 @@ def is_default_site(command: str) -> bool:
     return command.partition("#")[0].strip() == "make run"
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @dataclass
 class Ports:
     """Free ports in place of those that the documents name."""
@@ -82,7 +77,7 @@ class Ports:
     free: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, named: str) -> str:
-        return self.free.setdefault(named, free_port())
+        return self.free.setdefault(named, str(free_port()))
 
     def rewrite(self, code: str) -> str:
         """Return the commands with every named port replaced by a free one, the same each time."""
