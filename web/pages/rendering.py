@@ -130,7 +130,7 @@ class Rendering:
     ) -> Response:
         """Return the page. It lists `many` outcomes, as it does more than one anyway, instead of showing one."""
         model = self._engine.model
-        is_part = request.args.get("view") == "many"  # static/site.js adds its rows to a list
+        is_part = request.args.get("view") == "rows"  # static/site.js adds them to a list
         many = many or is_part or len(outcomes) > 1
         lines = list(csv_lines(outcomes if many else (), answered_by or model.name))
         context = {
@@ -152,7 +152,7 @@ class Rendering:
             "origin": origin(self._settings),
         }
         with self._lock:
-            response = make_response(render_template("_many.html" if is_part else "index.html", **context))
+            response = make_response(render_template("_rows.html" if is_part else "index.html", **context))
         response.vary.add("Cookie")  # the recent photos, and the theme that the visitor chose
         response.cache_control.private = response.cache_control.no_cache = True
         return response
