@@ -29,13 +29,8 @@ class DoubtfulModel(ToyModel):
         return super().__call__(images) * 0.5 + 1 / 6
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
-def scheme(request):
-    return request.param
-
-
 @pytest.fixture
-def visit(browser, scheme, settings, tmp_path):
+def visit(browser, settings, tmp_path):
     """Open a page of a running site; keyword arguments are settings."""
 
     def start(served=None, reason="", **changes):
@@ -47,7 +42,7 @@ def visit(browser, scheme, settings, tmp_path):
         page.goto(f"http://127.0.0.1:{port}")
         return page
 
-    with ExitStack() as sites, browser.new_context(color_scheme=scheme, reduced_motion="reduce") as context:
+    with ExitStack() as sites, browser.new_context(reduced_motion="reduce") as context:
         yield start
 
 
@@ -63,8 +58,10 @@ def send(page, tmp_path, *files):
 def check(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
 
 
 def test_the_empty_page(visit):
