@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import StartupError
+from classifier.memory import linux_libc
 from classifier.models.folder import CompiledPrecision
 from classifier.models.quick_start import hidden
 
@@ -65,13 +66,13 @@ def let_go_of(constants: Path) -> None:
 
     The first run copies the weights into the order that the processor needs; from then on nothing reads the file.
     """
-    if not MAPS.exists() or not hasattr(ctypes.CDLL(None), "madvise"):
+    if not (libc := linux_libc()):
         return
     for line in MAPS.read_text().splitlines():
         addresses, permissions, *_ = line.split(maxsplit=5)
         if line.endswith(f" {constants.resolve()}") and "w" not in permissions:
             start, end = (int(address, 16) for address in addresses.split("-"))
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
 
 
 def computed_in(network: Any, precision: CompiledPrecision) -> str:

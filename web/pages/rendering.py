@@ -151,6 +151,7 @@ class Rendering:
         many = many or is_part() or len(outcomes) > 1
         lines = list(csv_lines(outcomes if many else (), answered_by or model.name))
         start = not many and not any(outcome.predictions for outcome in outcomes)
+        has_errors = any(outcome.error for outcome in outcomes)
         context = {
             "model": model,
             "many": many,
@@ -162,7 +163,7 @@ class Rendering:
             "notice": notice,
             "csv_lines": lines,
             "csv": data_url(lines) if many else None,
-            "recent": () if many or any(outcome.error for outcome in outcomes) else self._recent(),
+            "recent": self._recent() if is_shown_whole() and not (many or has_errors) else (),
             "examples": examples_of(self._engine, self._settings).names() if start else (),
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
@@ -174,13 +175,18 @@ class Rendering:
         return with_page_headers(response)
 
 
+def is_shown_whole() -> bool:
+    """Return False if a script asks, which takes no more than the answer out of the page."""
+    return request.headers.get("Sec-Fetch-Dest", "document") != "empty"
+
+
 def is_part() -> bool:
     """Return whether static/site.js asks, which adds the rows of the page to a list."""
     return request.args.get("view") == "many"
 
 
 def with_page_headers(response: Response) -> Response:
-    response.vary.add("Cookie")  # the recent photos, and the theme that the visitor chose
+    response.vary.update(("Cookie", "Sec-Fetch-Dest"))  # the recent photos, and the theme that the visitor chose
     response.cache_control.private = response.cache_control.no_cache = True
     return response
 
