@@ -24,7 +24,8 @@ install: .venv/installed  ## make .venv with what the site needs (BACKEND=tensor
 always:
 
 test: .venv/installed-dev  ## install what tests need and run them all, side by side
-	$(BIN)/python -m pytest --numprocesses 3 --durations 25
+	@# Many tests start Python; without its cache each of these processes would compile the project again.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --durations 25
 
 lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -74,13 +74,13 @@ def main(*names: str) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         weights = prepare(Path(folder))
         systems = [system for system in all_systems(folder) if not names or system.name in names]
-        compile_folders(Path(folder), weights)
+        wanted = {system.bare for system in systems}
+        compile_folders(Path(folder), weights, [p for p in COMPILED if f"compiled, {p}" in wanted])
         for system in systems:
             stack.enter_context(started(system, weights, photos[0]))
         given = {"model": "vgg16", "weights": str(weights), "labels": f"{folder}/labels.json"}
         engines = {precision: given | {"precision": precision} for precision in ("float32", "bfloat16")}
         engines |= {f"compiled, {precision}": {"model": f"{folder}/{precision}"} for precision in COMPILED}
-        wanted = {system.bare for system in systems}
         bare = {name: bare_engine(options) for name, options in engines.items() if name in wanted}
         bare_rates: dict[str, dict[int, list[float]]] = {p: {clients: [] for clients in REQUESTS} for p in bare}
         for round_ in range(ROUNDS):
@@ -142,12 +142,12 @@ def prepare(folder: Path) -> Path:
     return folder / "vgg16.weights.h5"
 
 
-def compile_folders(folder: Path, weights: Path) -> None:
-    """Write a compiled folder of VGG16 in each precision of COMPILED."""
+def compile_folders(folder: Path, weights: Path, precisions: list[str]) -> None:
+    """Write a compiled folder of VGG16 in each of these precisions."""
     (folder / "calibration").mkdir()
     for seed in range(CALIBRATION):
         (folder / "calibration" / f"{seed}.jpg").write_bytes(jpeg(320, 240, 90, seed))
-    for precision in COMPILED:
+    for precision in precisions:
         options = ["-o", folder / precision, "--precision", precision, "--photos", folder / "calibration", "--force"]
         model = ["vgg16", "--weights", weights, "--labels", weights.with_name("labels.json")]
         command = map(str, [sys.executable, "-m", "classifier", "compile", *model, *options])
@@ -277,11 +277,7 @@ def tree(pid: int) -> list[int]:
 
 def table(systems: list[System], bare: dict[str, dict[int, float]]) -> list[str]:
     """Return the lines of the table: rates with their ratios to the bare engine, and times."""
-    head = (
-        "| | "
-        + " | ".join(f"{c} client{'s' * (c > 1)}" for c in REQUESTS)
-        + " | p50 / p95 / p99 at 32, s | memory | ready |"
-    )
+    head = "| | " + " | ".join(map(in_words, REQUESTS)) + " | p50 / p95 / p99 at 32, s | memory | ready |"
     lines = [head, "| --- " * 7 + "|"]
     for precision, rates in bare.items():
         cells = " | ".join(f"{rates[c]:.2f}" for c in REQUESTS)
@@ -307,26 +303,42 @@ def write(page: str) -> None:
 
 
 def plot(systems: list[System], bare: dict[str, dict[int, float]]) -> None:
-    """docs/images/bench.svg: photos per second by the number of clients."""
+    """docs/images/bench.svg: photos per second by the number of clients, ours in blue, a line for each bare engine."""
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(9, 3.4), layout="constrained")
     width = 0.8 / len(systems)
     for i, system in enumerate(systems):
-        axes.bar(
-            [x + i * width for x in range(len(REQUESTS))], [system.rate(c) for c in REQUESTS], width, label=system.name
+        places = [x + i * width for x in range(len(REQUESTS))]
+        rates = [system.rate(clients) for clients in REQUESTS]
+        axes.bar(places, rates, width, label=system.name, color=colour(system, systems))
+        axes.hlines(
+            [bare[system.bare][clients] for clients in REQUESTS],
+            [place - width / 2 for place in places],
+            [place + width / 2 for place in places],
+            "black",
+            linewidth=1,
+            label="its bare engine" if i == len(systems) - 1 else None,
         )
-    for precision, style in (("float32", "-"), ("bfloat16", "--"), ("compiled, int8", ":")):
-        for x, clients in enumerate(REQUESTS):
-            axes.hlines(bare[precision][clients], x - width / 2, x + 0.8 - width / 2, "black", style, linewidth=1,
-                        label=f"bare engine, {precision}" if x == 0 else None)  # fmt: skip
-    axes.set_xticks([x + 0.4 - width / 2 for x in range(len(REQUESTS))], [f"{c} clients" for c in REQUESTS])
+    axes.set_xticks([x + 0.4 - width / 2 for x in range(len(REQUESTS))], [in_words(clients) for clients in REQUESTS])
     axes.set_ylabel("photos per second")
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(fontsize="small", loc="outside right upper")
     figure.savefig(ROOT / "docs" / "images" / "bench.svg")
+
+
+def colour(system: System, systems: list[System]) -> tuple[float, ...]:
+    """Return a blue for ours and a grey for the others, the darkest first."""
+    from matplotlib import colormaps
+
+    alike = [other for other in systems if other.is_ours == system.is_ours]
+    return colormaps["Blues" if system.is_ours else "Greys"](0.9 - 0.6 * alike.index(system) / len(alike))
+
+
+def in_words(clients: int) -> str:
+    return f"{clients} client{'s' * (clients > 1)}"
 
 
 if __name__ == "__main__":

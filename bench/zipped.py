@@ -30,9 +30,9 @@ def main() -> int:
         archive = packed([photos[n % len(photos)] for n in range(number)], Path(name, "photos.zip"))
         alone = {path.name: ask(site, path)[0] for path in photos}
         quiet = statistics.median(ask(site, path)[1] for path in photos[:8])
-        idle_mb, began = memory_mb(site, "VmRSS"), time.monotonic()
+        idle_mb, began = memory_mb(site.worker, "VmRSS"), time.monotonic()
         table, lone = sent_by_curl(site, archive, photos[0])
-        took, more_mb = time.monotonic() - began, memory_mb(site, "VmHWM") - idle_mb
+        took, more_mb = time.monotonic() - began, memory_mb(site.worker, "VmHWM") - idle_mb
         print(f"{number} photos, {archive.stat().st_size / 1e6:.0f} MB: {took:.1f} s, {more_mb:.0f} MB above idle")
     rows = [(row["filename"].partition("/")[2], row["label"]) for row in csv.DictReader(io.StringIO(table))]
     right = sum(alone[photo] == label for photo, label in rows)
@@ -76,9 +76,9 @@ def ask(site: Site, photo: Path) -> tuple[str, float]:
     return result["predictions"][0]["label"], time.monotonic() - began
 
 
-def memory_mb(site: Site, row: str) -> float:
-    """The worker's memory now (VmRSS), or its peak (VmHWM), in MB."""
-    (line,) = [line for line in Path(f"/proc/{site.worker}/status").read_text().splitlines() if line.startswith(row)]
+def memory_mb(process: int, row: str) -> float:
+    """The memory of a process now (VmRSS), or its peak (VmHWM), in MB."""
+    (line,) = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(row)]
     return int(line.split()[1]) / 1000
 
 

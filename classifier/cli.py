@@ -22,7 +22,7 @@ from classifier.contract import Resize
 from classifier.dataset.options import DEFAULTS, DataOptions
 from classifier.errors import ClassifierError, DataError
 from classifier.models.folder import CompiledPrecision
-from classifier.models.quick_start import import_keras
+from classifier.models.quick_start import import_keras, require_backend
 from classifier.options import (
     ENV_PREFIX,
     UPLOADS,
@@ -280,6 +280,7 @@ def train_on(
 ) -> int:
     from classifier.models.device import settle
 
+    require_backend()
     settle(device, "float32")  # before TensorFlow is imported
     from classifier.evaluation.summary import as_text  # reports a missing extra at once
 
@@ -425,6 +426,7 @@ def demo(output: Path) -> int:
     """Draw a small picture set and train a classifier on it, for machines that cannot download weights."""
     from classifier.dataset.shapes import draw
 
+    require_backend()
     with TemporaryDirectory() as folder:
         data = Path(folder, "shapes")
         draw(data)

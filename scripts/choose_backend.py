@@ -16,8 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from classifier import installed, nvidia
 from classifier.nvidia import Card
 
-# The oldest drivers (https://docs.nvidia.com/deploy/cuda-compatibility) and, for CUDA 13, the oldest cards (Turing).
-DRIVER_FOR_CUDA_12, DRIVER_FOR_CUDA_13, CAPABILITY_FOR_CUDA_13 = (525,), (580,), (7, 5)
+# The oldest drivers for any CUDA 12 and 13, and the oldest cards (Turing) for CUDA 13 and for cuDNN 9.11 or newer, by
+# https://docs.nvidia.com/deeplearning/cudnn/backend/latest/reference/support-matrix.html (of 9.17). NVIDIA's
+# https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html has the same drivers, and
+# https://docs.jax.dev/en/latest/installation.html that for CUDA 12.
+DRIVER_FOR_CUDA_12, DRIVER_FOR_CUDA_13, OLDEST_CAPABILITY = (525, 60, 13), (580, 65, 6), (7, 5)
 
 
 class Choice(NamedTuple):
@@ -46,13 +49,16 @@ def why_no_cuda(cards: Sequence[Card]) -> str:
     if not cards:
         return "as nvidia-smi lists no card"
     if driver(cards[0]) < DRIVER_FOR_CUDA_12:
-        return f"as driver {cards[0].driver} is older than {DRIVER_FOR_CUDA_12[0]}, which CUDA 12 needs"
+        return f"as driver {cards[0].driver} is older than {dotted(DRIVER_FOR_CUDA_12)}, which CUDA 12 needs"
+    newest = max(cards, key=capability)
+    if capability(newest) < OLDEST_CAPABILITY:
+        return f"as {newest.name} has capability {newest.capability}, and cuDNN needs {dotted(OLDEST_CAPABILITY)}"
     return ""
 
 
 def cuda_for(cards: Sequence[Card]) -> int:
     """Return the newest CUDA that the driver and all cards support, 12 or 13."""
-    is_new = all(driver(card) >= DRIVER_FOR_CUDA_13 and capability(card) >= CAPABILITY_FOR_CUDA_13 for card in cards)
+    is_new = all(driver(card) >= DRIVER_FOR_CUDA_13 and capability(card) >= OLDEST_CAPABILITY for card in cards)
     return 13 if is_new else 12
 
 
@@ -62,6 +68,10 @@ def capability(card: Card) -> tuple[int, ...]:
 
 def driver(card: Card) -> tuple[int, ...]:
     return nvidia.numbers(card.driver)
+
+
+def dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
 
 
 def without_conflict(choice: Choice, present: Sequence[str]) -> tuple[str, str]:

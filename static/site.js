@@ -6,10 +6,11 @@ const SENT_SIDE = 1024; // pixels, as kept by the server
 const LONGEST_WAIT_S = 60;
 const PICTURE_WAIT_S = 3;
 const ANNOUNCED = 16; // answers, one by one
-const LATER = [0, 429, 503]; // statuses after which a photo may be sent again; 0: not reached
+const LATER = [0, 429, 503]; // statuses that allow another try; 0: not reached
 
 const root = document.documentElement;
 export const find = (selector, place = document) => place.querySelector(selector);
+const make = (name, properties) => Object.assign(document.createElement(name), properties);
 export const all = (selector, place = document) => [...place.querySelectorAll(selector)];
 const copyOf = (name) => find(`#${name}`).content.cloneNode(true).firstElementChild;
 export const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
@@ -23,7 +24,7 @@ function drag(event) {
 	if (event.type === "drop") filesIn(event.dataTransfer).then(start);
 }
 
-/* A dropped folder counts as the photos in it and in its folders. */
+/* A dropped folder counts as the photos in it, at any depth. */
 async function filesIn({ items, files }) {
 	const entries = [...items].map((item) => item.webkitGetAsEntry?.());
 	if (!entries.some((entry) => entry?.isDirectory)) return [...files];
@@ -77,7 +78,7 @@ export const jpeg = (bitmap, scale) => new Promise((resolve) => drawn(bitmap, sc
 
 function drawn(bitmap, scale) {
 	const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.round(side * Math.min(1, scale)) || 1);
-	const canvas = Object.assign(document.createElement("canvas"), { width, height });
+	const canvas = make("canvas", { width, height });
 	const context = canvas.getContext("2d");
 	context.fillStyle = "white";
 	context.fillRect(0, 0, width, height);
@@ -87,9 +88,9 @@ function drawn(bitmap, scale) {
 }
 
 const queue = [];
-const photos = new Map(); // card -> photo, until it is answered
+const photos = new WeakMap(); // card -> photo, until it is answered
 let busy = 0;
-let list = find(".many"); // of many answers
+let list = find(".many"); // of answers
 
 function start(files) {
 	if (!files.length) return;
@@ -130,8 +131,9 @@ function rename(card, name) {
 }
 
 function send(cards) {
-	for (const card of cards) card.classList.remove("unsent");
-	queue.push(...cards.map((card) => photos.get(card)));
+	const sent = cards.map((card) => photos.get(card));
+	for (const { retry } of sent) retry.classList.remove("unsent");
+	queue.push(...sent);
 	find("#answers").ariaBusy = "true";
 	proceed();
 }
@@ -144,7 +146,7 @@ function proceed() {
 
 function end() {
 	find("#answers").ariaBusy = "false";
-	const next = find("#answers :is(.summary p, h2, .unsent .retry)") ?? find("#fileImage");
+	const next = find("#answers :is(.summary p, h2, .unsent)") ?? find("#fileImage");
 	if (list) announce(next.textContent);
 	if (document.activeElement === document.body) focus(next); // unless the visitor has moved it
 }
@@ -158,7 +160,7 @@ async function answer(photo) {
 	const { card, file, isRow, state } = photo;
 	const isNear = Math.abs(card.getBoundingClientRect().top) < 2 * innerHeight; // a thousand previews fill memory
 	const { preview, body } = await prepared(file, isNear && (isRow ? 280 : 640));
-	if (!photos.has(card)) return;
+	if (!card.isConnected) return;
 	if (preview) find(".shot, .photo", card).replaceChildren(preview);
 	let reply = await posted(photo, body);
 	const wait = reply.status === 503 && Number(reply.getResponseHeader("Retry-After"));
@@ -167,17 +169,20 @@ async function answer(photo) {
 		await seconds(wait);
 		reply = await posted(photo, body);
 	}
-	const found = reply.response ? all(isRow ? ".many tbody tr" : "article.result", reply.response) : [];
-	if (!found.length || LATER.includes(reply.status)) refuse(photo, reply);
-	else await replace(photo, found, reply.response.title);
+	const page = parsed(reply.responseText);
+	const answers = all(isRow ? "tr" : "article.result", page);
+	if (!answers.length || LATER.includes(reply.status)) return refuse(photo, reply.status, find("[role=alert]", page));
+	photos.delete(card);
+	if (answers.length === 1) rename(answers[0], file.name);
+	if (isRow) fill(photo, answers);
+	else await reveal(card, answers[0], find("title", page));
 }
 
-/* XMLHttpRequest: fetch reports no upload progress. Status 0: not reached. */
+/* XMLHttpRequest: fetch reports no upload progress. */
 function posted({ card, file, isRow, state, sent }, body) {
 	const request = new XMLHttpRequest();
 	const data = new FormData();
 	data.append("fileImage", body, file.name);
-	request.responseType = "document";
 	request.upload.onprogress = ({ loaded, total }) => (sent.value = loaded / total);
 	request.upload.onload = () => (state.textContent = "Being looked at …");
 	find("[role=alert]", card)?.remove();
@@ -186,62 +191,62 @@ function posted({ card, file, isRow, state, sent }, body) {
 	sent.value = 0;
 	return new Promise((resolve) => {
 		request.onloadend = () => resolve(request);
-		request.open("POST", home + (isRow ? "?view=many" : ""));
+		request.open("POST", home + (isRow ? "?view=rows" : ""));
 		request.send(data);
 	});
 }
 
-async function replace({ file, card, isRow }, answers, title) {
-	const [first] = answers.map((answer) => document.adoptNode(answer));
-	const [image, preview, link] = [find("img", first), find("canvas", card), find(".copy", first)];
-	photos.delete(card);
-	if (answers.length === 1) rename(first, file.name);
-	if (!isRow) await Promise.race([image.decode().catch(() => {}), seconds(PICTURE_WAIT_S)]);
-	else if (preview && image) {
+/* With another row, or class, Chromium would lay out every row again. */
+function fill({ file, card }, [row, ...others]) {
+	const [image, preview] = [find("img", row), find("canvas", card)];
+	if (image && preview) {
 		image.before(preview);
 		image.onload = () => preview.remove();
 	}
-	card.replaceWith(...answers);
-	if (!isRow) announce(find("h2", first).textContent);
-	else if (all("tr", list).length <= ANNOUNCED) announce(`${file.name}: ${find(".told", first).textContent}`);
+	card.ariaBusy = null;
+	card.dataset.csv = row.dataset.csv;
+	card.replaceChildren(...row.childNodes);
+	card.after(...others);
+	if (number("tile") <= ANNOUNCED) announce(`${file.name}: ${find(".told", card).textContent}`);
+}
+
+async function reveal(card, article, title) {
+	document.adoptNode(article);
+	await Promise.race([find("img", article).decode(), seconds(PICTURE_WAIT_S)]).catch(() => {});
+	card.replaceWith(article);
+	announce(find("h2", article).textContent);
+	const link = find(".copy", article);
 	if (!link) return;
 	history.pushState(null, "", link.dataset.url);
 	address = location.pathname;
-	document.title = title;
+	document.title = title.textContent;
 }
 
-function refuse({ card, isRow, retry }, { status, response }) {
-	const problem = response && find("[role=alert]", response);
+function refuse(photo, status, problem) {
+	const { card, isRow, retry } = photo;
 	const alert = problem ?? copyOf("unreached");
-	if (isRow) return unsent(card, alert.textContent);
 	card.ariaBusy = "false";
-	card.classList.toggle("unsent", !problem || LATER.includes(status));
+	if (isRow) return unsent(photo, alert.textContent);
+	retry.classList.toggle("unsent", !problem || LATER.includes(status));
 	retry.before(alert);
 }
 
-function unsent(card, why) {
-	card.ariaBusy = "false";
-	card.classList.add("unsent");
-	photos.get(card).state.textContent = "Not sent";
+function unsent({ card, state, retry }, why) {
+	retry.classList.add("unsent");
+	state.textContent = "Not sent";
 	find(".rough", card).textContent = why;
 }
 
 function stop() {
-	for (const { card } of queue.splice(0)) unsent(card, "");
+	for (const photo of queue.splice(0)) unsent(photo, "");
 	tally();
 }
 
-function leave(card) {
-	queue.push(...queue.splice(0).filter((photo) => photo.card !== card));
-	photos.delete(card);
-	card.remove();
-	tally();
-}
+const number = (name) => list.getElementsByClassName(name).length;
 
 function tally() {
 	if (!list) return;
-	const number = (selector) => all(`tbody ${selector}`, list).length;
-	const [total, waits, unsure, failed, unsent] = ["tr", ".waits", ".pill", ".failed", ".unsent"].map(number);
+	const [total, waits, unsure, failed, unsent] = ["tile", "state", "pill", "down", "unsent"].map(number);
 	const [left, named] = [waits - unsent, total - waits - unsure - failed];
 	const parts = { "to go": left, named, "not sure": unsure, "could not be read": failed, "not sent": unsent };
 	const words = Object.entries(parts).flatMap(([word, some]) => (some ? `${some} ${word}` : []));
@@ -253,7 +258,7 @@ function tally() {
 }
 
 function announce(text) {
-	find("#live").append(Object.assign(document.createElement("p"), { textContent: text.trim() }));
+	find("#live").append(make("p", { textContent: text.trim() }));
 }
 
 function download(link) {
@@ -266,15 +271,14 @@ function sort(button) {
 	const order = head.ariaSort === "ascending" ? -1 : 1;
 	for (const other of head.parentElement.cells) other.ariaSort = null;
 	head.ariaSort = order > 0 ? "ascending" : "descending";
-	const rows = all("tbody tr", list).map((row) => [row.cells[head.cellIndex].dataset.key ?? "", row]);
-	rows.sort(([one], [other]) => order * one.localeCompare(other, undefined, { numeric: true }));
-	find("tbody", list).append(...rows.map(([, row]) => row));
+	const key = (row) => row.cells[head.cellIndex].dataset.key ?? "";
+	const compare = (one, other) => order * key(one).localeCompare(key(other), undefined, { numeric: true });
+	find("tbody", list).append(...all("tbody tr", list).sort(compare));
 }
 
-async function asked(url, options) {
-	const text = await fetch(url, options).then((reply) => reply.text(), () => "");
-	return new DOMParser().parseFromString(text, "text/html");
-}
+const parsed = (innerHTML) => make("template", { innerHTML }).content; // documents would fill memory
+
+const asked = async (url, options) => parsed(await fetch(url, options).then((reply) => reply.text(), () => ""));
 
 async function open(link) {
 	const article = find("article.result", await asked(link.href));
@@ -286,7 +290,7 @@ async function open(link) {
 	dialog.showModal();
 	if (!link.hash) return;
 	find(".none", dialog).open = true;
-	find("[name=label].form-control", dialog).focus();
+	find(".none input", dialog).focus();
 }
 
 async function give(event) {
@@ -294,7 +298,7 @@ async function give(event) {
 	if (!form.matches(".feedback")) return;
 	event.preventDefault();
 	const answer = form.closest("article, tr");
-	const [part, query] = answer.matches("tr") ? [".acts", "?view=many"] : [".answer", ""];
+	const [part, query] = answer.matches("tr") ? [".acts", "?view=rows"] : [".answer", ""];
 	const reply = await asked(form.action + query, { method: "POST", body: new FormData(form, event.submitter) });
 	const [fresh, alert] = [find(part, reply), find("[role=alert]", reply)];
 	find("[role=alert]", form)?.remove();
@@ -308,8 +312,8 @@ function toggleHeat(link) {
 	const article = link.closest("article");
 	const src = link.ariaCurrent ? null : link.dataset.heat;
 	find(".heat", article)?.remove();
-	const image = { className: "heat", alt: "Heat map: where the model saw this", src };
-	if (src) find(".photo", article).append(Object.assign(new Image(), image));
+	const alt = "Heat map: where the model saw this";
+	if (src) find(".photo", article).append(make("img", { className: "heat", alt, src }));
 	markHeat(article, src);
 }
 
@@ -342,15 +346,13 @@ async function watchLive() {
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-const showTheme = () => (find(".theme").ariaPressed = (root.dataset.theme ?? (dark.matches ? "dark" : "")) === "dark");
+const system = () => (dark.matches ? "dark" : "light");
+const showTheme = () => (find(".theme").ariaPressed = (root.dataset.theme || system()) === "dark");
 
 function switchTheme() {
-	const isDark = !showTheme();
-	const theme = isDark ? "dark" : "light";
-	const isOwn = isDark !== dark.matches;
-	if (isOwn) root.dataset.theme = theme;
-	else delete root.dataset.theme;
-	document.cookie = `theme=${theme}; path=${home}; max-age=${isOwn ? 31_536_000 : 0}; samesite=lax`;
+	const other = showTheme() ? "light" : "dark";
+	const theme = (root.dataset.theme = other === system() ? "" : other);
+	document.cookie = `theme=${theme}; path=${home}; max-age=${theme ? 31_536_000 : 0}; samesite=lax`;
 	showTheme();
 }
 
@@ -360,9 +362,9 @@ const clicks = {
 	".theme": switchTheme,
 	".sort": sort,
 	".stop": stop,
-	".again": () => send(all(".unsent", list)),
+	".again": () => send(all("tr:has(.unsent)", list)),
 	".retry": (button) => send([button.closest("tr, article")]),
-	".leave": (button) => leave(button.closest("tr")),
+	".leave": (button) => tally(button.closest("tr").remove()),
 	".closer": lookCloser,
 	".live": watchLive,
 	".many .open": open,
@@ -380,7 +382,7 @@ function click(event) {
 const events = { dragover: drag, drop: drag, paste, change: choose, click, submit: give };
 for (const name in events) addEventListener(name, events[name]);
 addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || document.body.classList.remove("dropping"));
-// Not reload(), which would submit the form again.
+// reload() would submit the form again
 addEventListener("popstate", () => location.pathname === address || location.replace(location.pathname));
 addEventListener("toggle", ({ target }) => find(".origin", target)?.replaceChildren(origin), true);
 dark.addEventListener("change", showTheme);

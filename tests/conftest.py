@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 def pytest_configure() -> None:
+    gc.disable()  # until the tests are collected: it would look at all of them again and again, in half of the time
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:  # the processes share the processors: threads of one that wait for each other only slow the others
         os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
@@ -45,6 +47,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
     slow = {"matplotlib", "sklearn", "tensorflow"} & sys.modules.keys()
     if slow:
         raise pytest.UsageError(f"Collecting the tests has imported {min(slow)}; import it in a fixture or a test.")

@@ -174,6 +174,7 @@ def gallery(pictures: Iterable[tuple[Path, str]], title: str, path: Path) -> boo
     rows = math.ceil(len(shown) / COLUMNS)
     figure = Figure((2.4 * COLUMNS, 2.7 * rows + 0.4), layout="constrained")
     for axes in figure.subplots(rows, COLUMNS, squeeze=False).flat:
+        axes.set(xticks=[], yticks=[])  # invisible ones would be laid out all the same
         axes.set_axis_off()
     for axes, (image, caption) in zip(figure.axes, shown, strict=False):
         axes.imshow(image)

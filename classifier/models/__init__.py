@@ -34,6 +34,8 @@ def load(
         except Unproven as error:
             options, reason = substitute.find(options, error)
             log.warning("%s", reason)
+    if folder.is_folder(options.model):
+        folder.read_card(Path(options.model))  # a folder that is not there needs no back end to be refused
     device_reason = device.settle(options.device, options.precision, run)
     import_keras()
     from classifier.models import loading

@@ -26,6 +26,7 @@ ID = re.compile(r"[0-9a-f]{32}")
 OURS = re.compile(r"[0-9a-f]{32}\.(jpg|json|jpg\.part|json\.part)")
 SWEEP_EVERY_S = 60
 KEY, KEY_BYTES = "cookies.key", 32  # the name of the secret in the store, and its length
+KEY_WAITS_S = (0, 0.1, 0.3)  # some file systems show a file that another process is still writing
 READERS = 8  # answers read at the same time: a store elsewhere takes some milliseconds for each
 PROBE = 2**16  # bytes that must fit for a store to count as having room
 FULL_TO = 0.9  # of the bound: what a sweep of a full store leaves, so that not every upload has to sweep
@@ -180,14 +181,16 @@ class KeptResults:
 
     def _stored_key(self) -> bytes:
         try:
-            key = self._store.read(KEY)
+            self._store.entry(KEY)
         except FileNotFoundError:
             with suppress(FileExistsError):  # another process was faster
                 self._store.create(KEY, secrets.token_bytes(KEY_BYTES))
+        for wait_s in KEY_WAITS_S:
+            time.sleep(wait_s)
             key = self._store.read(KEY)
-        if len(key) != KEY_BYTES:
-            raise OSError(f"{KEY} in {self._store} must have {KEY_BYTES} bytes, not {len(key)}; please delete it.")
-        return key
+            if len(key) == KEY_BYTES:
+                return key
+        raise OSError(f"{KEY} in {self._store} must have {KEY_BYTES} bytes, not {len(key)}; please delete it.")
 
     def _make_room(self) -> None:
         if self._store.is_remote and self._sweeper:

@@ -74,9 +74,12 @@ class FileSystem:
         return bytes(self._call("cat_file", self._path(name)))
 
     def create(self, name: str, data: bytes) -> None:
-        if not self._puts_whole():
-            self._call("makedirs", self._root, exist_ok=True)
-        self._call("pipe_file", self._path(name), data, mode="create")
+        if self._puts_whole():
+            self._call("pipe_file", self._path(name), data, mode="create")
+            return
+        self._call("makedirs", self._root, exist_ok=True)
+        with self._call("open", self._path(name), "xb") as file:  # `pipe_file` looks first, then overwrites
+            file.write(data)
 
     def entry(self, name: str) -> Entry:
         info = self._call("info", self._path(name))

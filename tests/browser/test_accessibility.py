@@ -77,7 +77,7 @@ def test_a_fallback_that_answers(visit):
 
 def test_photos_under_way(visit, tmp_path):
     page = visit()
-    page.route("**/?view=many", lambda route: None)  # never answered
+    page.route("**/?view=rows", lambda route: None)  # never answered
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(picture())
     page.set_input_files("#fileImage", [*tmp_path.glob("*.png")])

@@ -109,3 +109,24 @@ def test_many_photos_keep_few_previews_and_are_announced_together(page):
     assert page.locator("canvas").count() < 32
     assert page.locator("#live p").all_inner_texts() == ["48 photos: 48 named"]
     assert len(downloaded(page)) == 48
+
+
+def test_an_answer_adds_a_small_row_and_leaves_the_other_rows_alone(page):
+    """A thousand rows that are laid out again with each answer, or documents that are kept, would fill the memory."""
+    page.set_viewport_size({"width": 320, "height": 240})
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def counted() -> dict[str, float]:
+        return {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+
+    answer(page, *[file(f"{number}.png", picture("red")) for number in range(48)])
+    session.send("HeapProfiler.collectGarbage")
+    before = counted()
+    answer(page, *colours("lime", "red", "blue", "lime"))
+    laid_out = counted()["LayoutObjects"] - before["LayoutObjects"]
+    session.send("HeapProfiler.collectGarbage")
+    after = counted()
+    assert laid_out < 4 * 32
+    assert after["Nodes"] - before["Nodes"] < 4 * 64
+    assert after["Documents"] == before["Documents"]

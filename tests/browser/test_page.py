@@ -327,7 +327,7 @@ def test_without_javascript_the_form_answers(open_page):
     send_by_form(page, *colours("red", "blue"), file("notes.txt", b"words"))
     expect(page.locator(".summary p")).to_have_text("3 photos: 2 named, 1 could not be read")
     expect(page.locator(ROW)).to_have_count(3)
-    expect(page.locator(".failed")).to_contain_text("notes.txt")
+    expect(page.locator("tr:has(.down)")).to_contain_text("notes.txt")
     expect(page.locator(REFUSED)).to_contain_text("not an image")
     expect(page.get_by_role("columnheader", name="How sure")).not_to_be_in_viewport()
     page.get_by_text("Table").click()

@@ -131,6 +131,16 @@ def test_a_path_that_is_not_there_is_told_before_a_model_is_loaded(capsys, tmp_p
     )
 
 
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_a_light_installation_says_at_once_that_it_cannot_train(capsys, monkeypatch, tmp_path, command):
+    monkeypatch.setenv("KERAS_BACKEND", "none")
+    data = [tmp_path] if command == "train" else []
+    code, out, err = called(capsys, command, *data, "-o", tmp_path / "model")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Cannot {command}: Keras' back end none is not installed")
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("missing", ["sklearn", "matplotlib"])
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 @pytest.mark.tensorflow

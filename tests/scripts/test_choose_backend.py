@@ -13,7 +13,7 @@ from web.settings import ROOT
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 SCRIPT = ROOT / "scripts" / "choose_backend.py"
-V100_OLD, V100 = "Tesla V100, 7.0, 470.82.01", "Tesla V100, 7.0, 580.65.06"
+V100, T4 = "Tesla V100, 7.0, 580.65.06", "Tesla T4, 7.5, 525.60.13"
 RTX_5090_OLD = cards.RTX_5090.replace("580.95.05", "570.86.15")
 
 
@@ -23,12 +23,17 @@ RTX_5090_OLD = cards.RTX_5090.replace("580.95.05", "570.86.15")
         ([], "", "x86_64", "tensorflow", "cpu"),
         ([], "jax", "x86_64", "jax", "jax"),
         ([], "tensorflow", "x86_64", "tensorflow", "cpu"),
-        ([V100_OLD], "", "x86_64", "tensorflow", "cpu"),
-        ([V100], "jax", "x86_64", "jax", "jax-cuda12"),
+        ([T4], "", "x86_64", "tensorflow", "gpu"),
+        ([T4.replace("60.13", "60.11")], "", "x86_64", "tensorflow", "cpu"),
+        ([T4.replace("60.13", "60.11")], "jax", "x86_64", "jax", "jax"),
+        ([V100], "", "x86_64", "tensorflow", "cpu"),
+        ([V100], "jax", "x86_64", "jax", "jax"),
+        ([V100, cards.RTX_5090], "", "x86_64", "jax", "jax-cuda12"),
         ([cards.H200], "", "x86_64", "tensorflow", "gpu"),
         ([cards.H200], "cpu", "x86_64", "tensorflow", "cpu"),
         ([cards.H200], "jax", "x86_64", "jax", "jax-cuda12"),
-        ([cards.H200.replace("570", "580")], "jax", "x86_64", "jax", "jax-cuda13"),
+        ([cards.H200.replace("570.86.15", "580.65.06")], "jax", "x86_64", "jax", "jax-cuda13"),
+        ([cards.H200.replace("570.86.15", "580.65.05")], "jax", "x86_64", "jax", "jax-cuda12"),
         ([cards.H200], "", "aarch64", "jax", "jax-cuda12"),
         ([cards.RTX_5090], "", "x86_64", "jax", "jax-cuda13"),
         ([RTX_5090_OLD], "", "x86_64", "jax", "jax-cuda12"),
@@ -56,6 +61,17 @@ def test_card_driver_and_wish_decide(lines, wish, machine, backend, extra):
 def test_one_tensorflow_is_installed_at_most(lines, present, extra, conflict):
     assert without_conflict(choose([parsed(line) for line in lines], "", "x86_64"), present) == (extra, conflict)
     assert extra in EXTRAS
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (V100, "as Tesla V100 has capability 7.0, and cuDNN needs 7.5"),
+        (T4.replace("60.13", "60.11"), "as driver 525.60.11 is older than 525.60.13, which CUDA 12 needs"),
+    ],
+)
+def test_why_a_card_is_not_used_is_said(line, reason):
+    assert choose([parsed(line)], "", "x86_64").reason == reason
 
 
 def called(environment, *arguments):

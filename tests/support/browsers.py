@@ -7,8 +7,8 @@ from support.pictures import picture
 
 BROWSER_MS = 30_000  # only a broken page ever waits so long, or one on a machine that does much else
 RESULT = "article.result:not(.pending)"
-ROW = ".many tbody tr:not(.waits)"
-WAITING = ".many tbody tr.waits"
+ROW = ".many tbody tr:not(:has(.state))"
+WAITING = ".many tbody tr:has(.state)"
 REFUSED = "[role=alert]:visible"
 PLACE = """(element) => {
     const {x, y, width, height} = element.getBoundingClientRect();

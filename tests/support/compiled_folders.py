@@ -9,17 +9,23 @@ from support.model_folders import COLOURS
 SIDE = 32
 
 
-def colours_graph(hidden: int = 3) -> Any:
+def colours_graph(hidden: int = 3, has_map: bool = False) -> Any:
     """Return a network with predictable answers: uint8 (n, 32, 32, 3) -> the softmax of the average colour.
 
-    Two dense layers with `hidden` numbers between them pass the colour on.
+    Two dense layers with `hidden` numbers between them pass the colour on. A convolution that changes nothing gives it
+    a feature map, which heat maps need.
     """
     from classifier.models.openvino_runtime import imported
 
     openvino = imported()
     ops = openvino.opset15
     images = ops.parameter([-1, SIDE, SIDE, 3], np.uint8, name="images")
-    means = ops.reduce_mean(ops.convert(images, "f32"), np.array([1, 2]))
+    pixels = ops.convert(images, "f32")
+    if has_map:
+        same = np.eye(3, dtype=np.float32)[..., np.newaxis, np.newaxis]
+        pixels = ops.convolution(ops.transpose(pixels, [0, 3, 1, 2]), same, [1, 1], [0, 0], [0, 0], [1, 1])
+        pixels = ops.transpose(pixels, [0, 2, 3, 1])
+    means = ops.reduce_mean(pixels, np.array([1, 2]))
     wide = ops.matmul(means, np.eye(3, hidden, dtype=np.float32) / 64, False, False)
     scores = ops.softmax(ops.matmul(wide, np.eye(hidden, 3, dtype=np.float32), False, False), 1)
     return openvino.Model([scores], [images], "colours")
@@ -32,7 +38,12 @@ def expected_colours(images: np.ndarray) -> np.ndarray:
 
 
 def write_compiled_colours(
-    path: Path, precision: str = "float32", weights: str = "imagenet", hidden: int = 3, **card: Any
+    path: Path,
+    precision: str = "float32",
+    weights: str = "imagenet",
+    hidden: int = 3,
+    has_map: bool = False,
+    **card: Any,
 ) -> Path:
     """Write a compiled folder that knows red, green and blue; return its path."""
     from classifier.models import compiled, folder
@@ -40,5 +51,5 @@ def write_compiled_colours(
     path.mkdir(parents=True)
     compilation = folder.Compilation(precision=precision, source="colours", weights=weights)
     about = folder.ModelCard(**{"labels": COLOURS, "size": (SIDE, SIDE)} | card)
-    compiled.write(path, colours_graph(hidden), about, compilation)
+    compiled.write(path, colours_graph(hidden, has_map), about, compilation)
     return path

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from classifier import logs, memory
@@ -18,6 +19,7 @@ from classifier.contract import Engine
 from classifier.errors import StartupError
 
 CANNOT_START = 4  # gunicorn's APP_LOAD_ERROR: its master stops as well, instead of trying again and again
+ONE_CANNOT_START = "cannot-start"  # a file beside the model servers
 MAX_DESCRIPTORS = 16_384
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 MODEL_SERVERS = "MODEL_SERVERS_DIR"  # where web processes find the model that they share
@@ -26,12 +28,24 @@ IN_MEMORY = "/dev/shm"  # the metrics' files are mapped: on a full disk, writing
 
 @contextmanager
 def exits_if_it_cannot_start() -> Iterator[None]:
-    """Print a StartupError as one line and exit with CANNOT_START."""
+    """Print a StartupError as one line and exit with CANNOT_START, unless another web process already does."""
     try:
         yield
     except StartupError as error:
+        if not is_first_to_fail():
+            sys.exit()
         print(f"Cannot start: {error}", file=sys.stderr, flush=True)
         sys.exit(CANNOT_START)
+
+
+def is_first_to_fail() -> bool:
+    """Return True once for the web processes that share a model: gunicorn's master breaks if two stop it at once."""
+    if MODEL_SERVERS in os.environ:
+        try:
+            Path(os.environ[MODEL_SERVERS], ONE_CANNOT_START).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+    return True
 
 
 def max_descriptors() -> int:

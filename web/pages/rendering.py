@@ -171,7 +171,7 @@ class Rendering:
             "origin": origin(self._settings),
         }
         with self._lock:
-            response = make_response(render_template("_many.html" if is_part() else "index.html", **context))
+            response = make_response(render_template("_rows.html" if is_part() else "index.html", **context))
         return with_page_headers(response)
 
 
@@ -182,7 +182,7 @@ def is_shown_whole() -> bool:
 
 def is_part() -> bool:
     """Return whether static/site.js asks, which adds the rows of the page to a list."""
-    return request.args.get("view") == "many"
+    return request.args.get("view") == "rows"
 
 
 def with_page_headers(response: Response) -> Response:

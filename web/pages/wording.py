@@ -1,6 +1,7 @@
 """The wording of a result: sentences, labels, percentages and file names."""
 
 import re
+import unicodedata
 from functools import cache
 
 from classifier import text
@@ -10,6 +11,8 @@ from web.pages.inflection import inflect
 from web.pages.nouns import is_singular_noun
 
 MAX_NAME = 255
+FROM_RIGHT = ("R", "AL")  # letters of Hebrew, of Arabic
+ISOLATE, POP = "\u2068", "\u2069"  # the direction of what is between them is its own
 WORDNET_ID = re.compile(r"n\d+")
 
 
@@ -21,7 +24,7 @@ def sentence(prediction: Prediction) -> str:
     label, score = readable(prediction.label), percent(prediction.score)
     if takes_article(prediction.wnid, label):
         return f"The image you uploaded is {with_article(label)} ({score})"
-    return f"This looks like: {label} ({score})"
+    return f"This looks like: {isolated(label)} ({score})"
 
 
 def none_of_these(classes: int) -> str:
@@ -42,7 +45,7 @@ def surely(broader: Broader) -> str:
 def named(wnid: str, label: str) -> str:
     """Return a readable label, with an article if it takes one."""
     readable_label = readable(label)
-    return with_article(readable_label) if takes_article(wnid, readable_label) else readable_label
+    return with_article(readable_label) if takes_article(wnid, readable_label) else isolated(readable_label)
 
 
 def takes_article(wnid: str, label: str) -> bool:
@@ -53,6 +56,12 @@ def takes_article(wnid: str, label: str) -> bool:
 def readable(label: str) -> str:
     """Return a label with spaces instead of the underscores of `decode_predictions`."""
     return label.replace("_", " ")
+
+
+def isolated(label: str) -> str:
+    """Return a label from right to left so that what follows it in a sentence stays left to right (UAX 9)."""
+    is_from_right = any(unicodedata.bidirectional(character) in FROM_RIGHT for character in label)
+    return f"{ISOLATE}{label}{POP}" if is_from_right else label
 
 
 def percent(score: float, decimals: int = 2) -> str:

@@ -10,9 +10,11 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from serving import ROOT, running
+from support.compiled_folders import write_compiled_colours
 from support.models import HeldModel, Steering, ToyModel
 from support.pictures import picture
 from support.ray_cluster import needs_ray, rays_warnings, replicas_of, started_cluster
@@ -23,8 +25,10 @@ from classifier.cluster.remote_engine import SILENT_S, RemoteEngine, ReplicaLost
 from classifier.cluster.replica import failure
 from classifier.contract import Answer, Stages
 from classifier.errors import NotDownloaded, StartupError, Unavailable
+from classifier.models import compiled
 from classifier.options import Limits
 from classifier.serving.admission import MAX_EXPLANATIONS, Full, Throughput
+from classifier.serving.engine import LocalEngine
 from web.settings import Settings
 
 pytestmark = [rays_warnings, pytest.mark.ray]
@@ -274,6 +278,29 @@ def test_a_killed_replica_costs_no_accepted_photo_and_is_replaced(pair):
         thread.join(SOON)
     assert [answer for which, answer in outcomes if not isinstance(answer, Answer)] == []
     assert all(answer.predictions[0].index == which for which, answer in outcomes)
+
+
+@needs_ray
+def test_a_compiled_folder_answers_on_a_replica_as_it_does_here(tmp_path):
+    from classifier.cluster.ray_serve import ServeReplicas, serve
+
+    started_cluster()
+    loads = partial(compiled.read, write_compiled_colours(tmp_path / "colours", has_map=True))
+    photo, here = picture("lime"), LocalEngine(loads())
+    there = RemoteEngine(ServeReplicas(loads, replicas=(1, 1), name="compiled"))
+    (expected,), (answer,) = here.classify([photo]), there.classify([photo])
+    assert there.model == here.model
+    assert answer.predictions == expected.predictions
+    np.testing.assert_array_equal(there.explain(lambda: photo, 1).heat, here.explain(lambda: photo, 1).heat)
+    assert "/openvino/" in maps(replicas_of("compiled"))
+    assert "libtensorflow" not in maps(replicas_of("compiled"))
+    here.close()
+    serve.delete("compiled")
+
+
+def maps(processes):
+    """Return which files these processes have mapped."""
+    return "".join(Path(f"/proc/{pid}/maps").read_text() for pid in processes)
 
 
 def not_there(sentence):

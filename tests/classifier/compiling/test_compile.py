@@ -17,8 +17,10 @@ from support.model_folders import COLOURS
 from classifier import cli
 from classifier.compiling.comparison import Accuracy, Agreement, Differences, Pair, check
 from classifier.compiling.compile import Photos, compile_model, fastest
+from classifier.compiling.quantising import quantised
 from classifier.errors import DataError, StartupError
 from classifier.models import compiled, compiled_trial, familiarity, folder, load
+from classifier.models.openvino_runtime import imported
 from classifier.models.processor import features
 from classifier.options import ModelOptions
 
@@ -236,6 +238,40 @@ def int8_weights(path: Path) -> np.ndarray:
 def test_a_processor_without_bfloat16_is_reported(own, photos, tmp_path, caplog):
     compile_model(options(own), tmp_path / "out", Photos(photos), "bfloat16", features={"VNNI"})
     assert "neither AVX-512 BF16 nor AMX, so it computes the folder in float32" in caplog.text
+
+
+def mobile_network(channels_of_a_filter: int):
+    """Return two blocks of a MobileNet with a sum around the second; each convolution has the name of its purpose."""
+    ops, random = imported().opset15, np.random.default_rng(0)
+
+    def convolution(values, name, *shape):
+        kind = ops.group_convolution if len(shape) == 5 else ops.convolution
+        found = kind(values, random.normal(size=shape).astype(np.float32), [1, 1], [1, 1], [1, 1], [1, 1])
+        found.set_friendly_name(name)
+        return found
+
+    filters = (4 // channels_of_a_filter, channels_of_a_filter, channels_of_a_filter, 3, 3)
+    images = ops.parameter([-1, 8, 8, 3], np.uint8, name="images")
+    stem = convolution(ops.transpose(ops.convert(images, "f32"), [0, 3, 1, 2]), "stem", 4, 3, 3, 3)
+    block = convolution(convolution(ops.relu(stem), "first filters", *filters), "first pointwise", 4, 4, 3, 3)
+    wide = ops.relu(convolution(block, "expansion", 4, 4, 3, 3))
+    narrow = convolution(convolution(wide, "second filters", *filters), "second pointwise", 4, 4, 3, 3)
+    return imported().Model([ops.reduce_mean(ops.add(block, narrow), [2, 3])], [images])
+
+
+@pytest.mark.parametrize(("channels", "in_float32"), [(1, ["stem", "first filters", "first pointwise"]), (2, [])])
+def test_the_first_block_of_a_network_with_depthwise_convolutions_stays_in_float32(channels, in_float32):
+    images = np.random.default_rng(1).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    operations = quantised(mobile_network(channels), images, has_vnni=True).get_ordered_ops()
+    layers = [each for each in operations if "Convolution" in each.get_type_name()]
+    assert len(layers) == 6
+    assert [each.get_friendly_name() for each in layers if inputs(each)[1] == "Constant"] == in_float32
+    (branches,) = [each for each in operations if each.get_type_name() == "Add" and "Constant" not in inputs(each)]
+    assert ("FakeQuantize" in inputs(branches)) == (channels == 2)
+
+
+def inputs(operation) -> list[str]:
+    return [value.get_node().get_type_name() for value in operation.input_values()]
 
 
 def comparison(same: float = 1.0, accuracy: Accuracy | None = None) -> Differences:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Listener
 
 import numpy as np
@@ -99,6 +100,23 @@ def test_it_compares_as_the_model_does(path, served):
     np.testing.assert_array_equal(probabilities, Mean()(images(5)))
     assert resemblances == Comparing().compare(images(5))[1]
     model.close()
+
+
+def test_a_compiled_folder_is_shared_like_any_model(path, served, tmp_path):
+    from support.compiled_folders import SIDE, expected_colours, write_compiled_colours  # not where TOY imports this
+
+    from classifier.models import compiled
+
+    folder = write_compiled_colours(tmp_path / "colours", has_map=True)
+    served(partial(compiled.read, folder))
+    shared, own = RemoteModel(path, not_to_be_called), compiled.read(folder)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
+    assert (shared.info, shared.largest_run) == (own.info, own.largest_run)
+    np.testing.assert_allclose(shared(pictures), expected_colours(pictures), atol=1e-5)
+    heat = shared.explain(pictures[0], 1)
+    assert heat.max() == 1
+    np.testing.assert_array_equal(heat, own.explain(pictures[0], 1))
+    shared.close()
 
 
 def test_each_of_many_threads_gets_its_own_answer(remote):

@@ -19,7 +19,11 @@ from web.settings import ROOT
 
 OTHERS = [name for name in ("jax", "torch") if find_spec(name)]
 ON_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
-QUICKLY = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+QUICKLY = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 LIMIT_S = 300
 ANSWER = """
 import sys
@@ -46,17 +50,23 @@ np.savez(sys.argv[1], scores=loaded(pixels), heat=loaded.explain(pixels[0], 3))
 pytestmark = pytest.mark.tensorflow
 
 
-def run(backend, *arguments):
-    """Run Python on a back end; returns what it printed."""
-    environ = {**os.environ, **ON_CPU, **QUICKLY, "KERAS_BACKEND": backend}
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run Python on a back end; returns what it printed. JAX compiles equal computations once."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
+
+    def run(backend, *arguments):
+        environ = {**os.environ, **ON_CPU, **QUICKLY, **cache, "KERAS_BACKEND": backend}
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(run, tmp_path_factory):
     """The answers of a back end, by name: probabilities (3, 5) and a heat map."""
     folder = tmp_path_factory.mktemp("answers")
 
@@ -82,7 +92,7 @@ def test_every_backend_gives_the_answers_of_tensorflow(answers, on_tensorflow, b
         np.testing.assert_allclose(values, on_tensorflow[name], atol=1e-4 if name == "scores" else 1e-3, err_msg=name)
 
 
-def test_the_site_with_a_model_of_its_own_works_on_jax():
+def test_the_site_with_a_model_of_its_own_works_on_jax(run):
     """Pages and JSON, evaluation, heat maps, reduced precision, imported models: all tests marked `every_backend`."""
     marked = [path for path in (ROOT / "tests").rglob("test_*.py") if names(str(path), "every_backend")]
     printed = run("jax", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "every_backend", *marked)
@@ -96,7 +106,7 @@ def test_a_card_that_jax_does_not_find_leaves_the_cpu(monkeypatch, tmp_path):
     assert reason.endswith(" does not find it; `.venv/bin/python -m classifier doctor` shows what to mend.")
 
 
-def test_jax_computes_what_numpy_computes():
+def test_jax_computes_what_numpy_computes(run):
     proof = trial.Proof.model_validate_json(run("jax", "-m", "classifier.models.proof").splitlines()[-1])
     assert proof.proven
     assert (proof.backend.partition(" ")[0], proof.device) == ("jax", "CPU")

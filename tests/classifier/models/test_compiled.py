@@ -230,6 +230,11 @@ def test_a_card_that_does_not_fit(own, changes, reason):
     assert reason in refused(own)
 
 
+def test_a_folder_that_is_not_there_is_the_reason_even_without_a_back_end(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "none")
+    assert "it has no readable model.json" in refused(tmp_path / "nowhere")
+
+
 def test_a_graph_that_openvino_cannot_read(own):
     (own / "model.xml").write_text("<net></net>")
     card = json.loads((own / "model.json").read_text())

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from classifier import memory
+from classifier.errors import StartupError
 from web.ops import worker
 from web.settings import ROOT
 
@@ -51,6 +52,17 @@ def test_a_wrong_setting_ends_gunicorn_with_one_sentence():
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == worker.CANNOT_START
     assert done.stderr == "Cannot start: CLASSIFIER_MAX_BATCH must be a whole number from 1 to 1024, not 'many'.\n"
+
+
+def test_of_several_web_processes_that_cannot_start_one_says_so_and_stops_the_site(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(worker.MODEL_SERVERS, str(tmp_path))
+    codes = []
+    for _ in range(3):
+        with pytest.raises(SystemExit) as ended, worker.exits_if_it_cannot_start():
+            raise StartupError("There is no such model.")
+        codes.append(ended.value.code or 0)
+    assert codes == [worker.CANNOT_START, 0, 0]
+    assert capsys.readouterr().err == "Cannot start: There is no such model.\n"
 
 
 MEMORY = """

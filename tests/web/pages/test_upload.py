@@ -38,13 +38,13 @@ def test_a_photo_gets_the_sentence_its_picture_and_the_bars(client):
     ] == pytest.approx([256 / 258, 1 / 258, 1 / 258])
 
 
-def test_the_script_gets_the_list_of_answers_alone(client):
-    data = {"fileImage": (io.BytesIO(picture("lime")), "a.png")}
-    html = page(client.post("/?view=many", data=data))
-    assert SENTENCE in html
-    assert "1 photo: 1 named" in re.sub(r"\s+", " ", html)
-    assert "<html" not in html
-    assert "This file is not an image" in page(client.post("/?view=many", data={"fileImage": (io.BytesIO(b"x"), "a")}))
+def test_the_script_gets_one_row_and_nothing_else(client):
+    for content, words in ((picture("lime"), SENTENCE), (b"x", "This file is not an image")):
+        html = page(client.post("/?view=rows", data={"fileImage": (io.BytesIO(content), "a.png")})).strip()
+        assert words in html
+        assert html.startswith('<tr class="tile')
+        assert html.endswith("</tr>")
+        assert html.count("<tr") == 1
 
 
 def test_json_has_the_shape_of_the_contract(client):
@@ -154,8 +154,8 @@ def test_a_busy_site_refuses_every_visitor_with_a_page_in_their_theme(client):
 
 def test_rows_of_refused_photos_have_names_of_their_own(client):
     client.application.extensions["engine"].close()
-    names = [name for _ in range(2) for name in re.findall(r'id="(row-[^"]+)"', refused(client, query="?view=many"))]
-    assert len(set(names)) == len(names)
+    names = [name for _ in range(2) for name in re.findall(r'id="(row-[^"]+)"', refused(client, query="?view=rows"))]
+    assert len(set(names)) == len(names) == 2
 
 
 def test_the_sentence_of_a_refusal_is_its_own(settings):

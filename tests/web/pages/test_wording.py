@@ -51,6 +51,11 @@ def test_any_other_own_class_has_none(label):
     assert sentence(Prediction(0, "", label, 0.971)) == f"This looks like: {readable(label)} (97.10%)"
 
 
+@pytest.mark.parametrize("label", ["قط", "כלב 2", "cat (قط)"])
+def test_a_label_from_right_to_left_leaves_the_percentage_alone(label):
+    assert sentence(Prediction(0, "", label, 0.971)) == f"This looks like: \u2068{label}\u2069 (97.10%)"
+
+
 def test_what_labels_call_an_id_need_not_be_one_of_wordnet():
     assert sentence(Prediction(0, "0", "roses", 0.971)) == "This looks like: roses (97.10%)"
 
