@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from functools import cache
 
 EVERY_S = 5  # seconds between two looks at how busy the process is
 IDLE_SHARE = 0.05  # of a core, on average; a process that is busier would only take its memory again at once
@@ -48,5 +49,11 @@ def give_back() -> None:
 
 def glibc() -> ctypes.CDLL | None:
     """Return the C library if it is one that returns memory on request."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    libc = linux_libc()
     return libc if hasattr(libc, "malloc_trim") else None
+
+
+@cache
+def linux_libc() -> ctypes.CDLL | None:
+    """Return the C library on Linux."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -6,10 +6,11 @@ as a 502 from nginx. So the rest of a refused upload is read and dropped, within
 
 import gzip
 import socket
-from collections.abc import Iterable
-from contextlib import closing, suppress
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import lru_cache
-from threading import Timer
 from typing import IO, TYPE_CHECKING
 
 from flask import Flask, Response, request
@@ -35,6 +36,42 @@ class Body:
             raise ClientDisconnected from exc
 
 
+class Hourglass:
+    """Ends reads from connections that last too long, from one thread: one for each would cost more than the read."""
+
+    def __init__(self, max_s: float) -> None:
+        self._max_s = max_s
+        self._ends: dict[socket.socket, float] = {}  # the soonest first
+        self._started = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def turned(self, connection: socket.socket) -> Iterator[None]:
+        """End what is read from the connection in the meantime after `max_s` seconds."""
+        with self._started:
+            self._ends[connection] = time.monotonic() + self._max_s
+            self._started.notify()
+            if not self._thread:
+                self._thread = threading.Thread(target=self._watch, name="hourglass", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._started:
+                self._ends.pop(connection, None)
+
+    def _watch(self) -> None:
+        while True:
+            with self._started:
+                self._started.wait_for(lambda: self._ends)
+                connection, end = next(iter(self._ends.items()))
+                if is_over := end <= time.monotonic():
+                    del self._ends[connection]
+                    stop_reading(connection)
+            if not is_over:
+                time.sleep(max(0, end - time.monotonic()))
+
+
 class DrainUploads:
     """WSGI middleware that reads and drops the rest of a body, at most `max_bytes` and for at most `max_s` seconds.
 
@@ -48,6 +85,7 @@ class DrainUploads:
         self._app = app
         self._max_bytes = max_bytes
         self._max_s = max_s
+        self._hourglass = Hourglass(max_s)
         self._max_unread_s = max_unread_s
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -68,21 +106,16 @@ class DrainUploads:
     def _drain(self, body: IO[bytes], connection: socket.socket | None) -> None:
         if not body.read(1):
             return
-        timer = Timer(self._max_s, stop_reading, [connection])
-        timer.start()
-        left = self._max_bytes - 1
-        try:
+        with self._hourglass.turned(connection) if connection else nullcontext():
+            left = self._max_bytes - 1
             while left > 0 and (chunk := body.read(min(CHUNK, left))):
                 left -= len(chunk)
-        finally:
-            timer.cancel()
 
 
-def stop_reading(connection: socket.socket | None) -> None:
+def stop_reading(connection: socket.socket) -> None:
     """End a read that another thread is blocked in. The connection can still send."""
     with suppress(OSError):  # the sender may have closed it already
-        if connection:
-            connection.shutdown(socket.SHUT_RD)
+        connection.shutdown(socket.SHUT_RD)
 
 
 TEXT = ("text/css", "text/javascript", "application/javascript", "image/svg+xml")

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import StartupError
+from classifier.memory import linux_libc
 from classifier.models.folder import CompiledPrecision
 from classifier.models.quick_start import hidden
 
 TELEMETRY = ("openvino_telemetry",)  # reports every import of OpenVINO and every use of its tools to its makers
 # The precision of all that is not quantised. By default, OpenVINO computes in bfloat16 if the processor can.
 HINTS: dict[CompiledPrecision, str] = {"int8": "f32", "bfloat16": "bf16", "float32": "f32"}
+# Threads that are bound to cores wait for each other, busily, while one of the cores decodes photos or renders pages.
+UNPINNED = {"ENABLE_CPU_PINNING": False}
 MAPS, MADV_DONTNEED = Path("/proc/self/maps"), 4  # of Linux' madvise(2)
 PRECISIONS = {"bf16": "bfloat16", "f32": "float32"}
 
@@ -49,7 +52,8 @@ def fold_constants(network: Any) -> None:
 
 def compiled(graph: Any, precision: CompiledPrecision) -> Any:
     """Compile a network, or that of a `model.xml`, for this CPU. Raises RuntimeError if OpenVINO cannot read it."""
-    return imported().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": HINTS[precision]})
+    properties = {"INFERENCE_PRECISION_HINT": HINTS[precision]} | UNPINNED
+    return imported().Core().compile_model(graph, "CPU", properties)
 
 
 def saved(network: Any, graph: Path, precision: CompiledPrecision) -> None:
@@ -62,13 +66,13 @@ def let_go_of(constants: Path) -> None:
 
     The first run copies the weights into the order that the processor needs; from then on nothing reads the file.
     """
-    if not MAPS.exists() or not hasattr(ctypes.CDLL(None), "madvise"):
+    if not (libc := linux_libc()):
         return
     for line in MAPS.read_text().splitlines():
         addresses, permissions, *_ = line.split(maxsplit=5)
         if line.endswith(f" {constants.resolve()}") and "w" not in permissions:
             start, end = (int(address, 16) for address in addresses.split("-"))
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
 
 
 def computed_in(network: Any, precision: CompiledPrecision) -> str:

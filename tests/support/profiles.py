@@ -9,8 +9,12 @@ INKS = ((55, -37, -50), (48, 74, -3), (89, -5, 93), (16, 0, 0))  # L*a*b* of ful
 
 
 def wide(primaries: tuple[tuple[float, ...], ...] = DISPLAY_P3, gamma: float = 2.2) -> bytes:
+    return shaped(curve(gamma), primaries)
+
+
+def shaped(curve: bytes, primaries: tuple[tuple[float, ...], ...] = DISPLAY_P3) -> bytes:
     tags = {name + b"XYZ": xyz(*colour) for name, colour in zip((b"r", b"g", b"b"), primaries, strict=True)}
-    return profile(b"RGB ", tags | {name + b"TRC": curve(gamma) for name in (b"r", b"g", b"b")})
+    return profile(b"RGB ", tags | {name + b"TRC": curve for name in (b"r", b"g", b"b")})
 
 
 def grey(gamma: float) -> bytes:
@@ -51,6 +55,14 @@ def xyz(*values: float) -> bytes:
 
 def curve(gamma: float) -> bytes:
     return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
+
+
+def table(*values: int) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(f">I{len(values)}H", len(values), *values)
+
+
+def parametric(kind: int, *parameters: float) -> bytes:
+    return b"para\0\0\0\0" + struct.pack(">Hxx", kind) + b"".join(map(fixed, parameters))
 
 
 def fixed(value: float) -> bytes:

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import math
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 
@@ -11,13 +13,15 @@ from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import SecurityError, Unauthorized
 
 from classifier.contract import Engine, ModelInfo
+from classifier.errors import Unavailable
 from web.pages.examples import examples_of
 from web.pages.outcome import Outcome, Together
 from web.pages.spreadsheet import csv_lines
-from web.problems import CSV, prefers_csv, prefers_json, problem, problem_json, set_status
+from web.problems import CSV, RETRY_AFTER_S, Problem, prefers_csv, prefers_json, problem, problem_json, set_status
 from web.settings import Settings
 
 MAX_SUGGESTIONS = 50
+MAX_REFUSALS = 16  # pages of refusals that are kept
 UNKNOWN_ORIGIN = "https://site.example"  # static/site.js puts the true one in its place
 ACCESS_ERRORS = (Unauthorized, SecurityError)  # their page shows nothing of the site
 
@@ -56,6 +60,7 @@ class Rendering:
         # One page at a time: the photos of a batch are answered together, and threads that render at once compete
         # for the interpreter, which cost 2% of the throughput with 32 clients (docs/performance.md).
         self._lock = threading.Lock()
+        self._refusals: dict[Hashable, tuple[float, str]] = {}  # when the page was rendered, and the page
 
     def error(self, error: Exception) -> Response:
         """Return any error as a problem document, or as a page with its sentence and the form."""
@@ -64,10 +69,23 @@ class Rendering:
             response = problem_json(found.as_json())
         elif isinstance(error, ACCESS_ERRORS):
             response = make_response(render_template("refused.html", error=found))
+        elif isinstance(error, Unavailable) and not is_part():
+            response = self._refusal(found)
         else:
             response = self.page([Outcome(error=found)])
         set_status(response, found, error)
         return response
+
+    def _refusal(self, found: Problem) -> Response:
+        """Return the page of a refusal, rendered once for a while: to refuse must cost little beside an answer."""
+        key = (found.detail, request.cookies.get("theme"), request.script_root, origin(self._settings))
+        rendered_at, html = self._refusals.get(key, (-math.inf, ""))
+        if time.monotonic() > rendered_at + RETRY_AFTER_S:
+            html = self.page([Outcome(error=found)]).get_data(as_text=True)
+            if len(self._refusals) >= MAX_REFUSALS:
+                self._refusals.clear()
+            self._refusals[key] = time.monotonic(), html
+        return with_page_headers(make_response(html))
 
     def outcomes(
         self,
@@ -130,13 +148,14 @@ class Rendering:
     ) -> Response:
         """Return the page. It lists `many` outcomes, as it does more than one anyway, instead of showing one."""
         model = self._engine.model
-        is_part = request.args.get("view") == "rows"  # static/site.js adds them to a list
-        many = many or is_part or len(outcomes) > 1
+        many = many or is_part() or len(outcomes) > 1
         lines = list(csv_lines(outcomes if many else (), answered_by or model.name))
+        start = not many and not any(outcome.predictions for outcome in outcomes)
+        has_errors = any(outcome.error for outcome in outcomes)
         context = {
             "model": model,
             "many": many,
-            "start": not many and not any(outcome.predictions for outcome in outcomes),
+            "start": start,
             "fallback": self._engine.fallback(),
             "settings": self._settings,
             "results": outcomes,
@@ -144,18 +163,32 @@ class Rendering:
             "notice": notice,
             "csv_lines": lines,
             "csv": data_url(lines) if many else None,
-            "recent": () if many or any(outcome.error for outcome in outcomes) else self._recent(),
-            "examples": examples_of(self._engine, self._settings).names(),
+            "recent": self._recent() if is_shown_whole() and not (many or has_errors) else (),
+            "examples": examples_of(self._engine, self._settings).names() if start else (),
             "threshold": self._threshold(),
             "suggestions": suggestions(model),
             "why": request.args.get("why", type=int),
             "origin": origin(self._settings),
         }
         with self._lock:
-            response = make_response(render_template("_rows.html" if is_part else "index.html", **context))
-        response.vary.add("Cookie")  # the recent photos, and the theme that the visitor chose
-        response.cache_control.private = response.cache_control.no_cache = True
-        return response
+            response = make_response(render_template("_rows.html" if is_part() else "index.html", **context))
+        return with_page_headers(response)
+
+
+def is_shown_whole() -> bool:
+    """Return False if a script asks, which takes no more than the answer out of the page."""
+    return request.headers.get("Sec-Fetch-Dest", "document") != "empty"
+
+
+def is_part() -> bool:
+    """Return whether static/site.js asks, which adds the rows of the page to a list."""
+    return request.args.get("view") == "rows"
+
+
+def with_page_headers(response: Response) -> Response:
+    response.vary.update(("Cookie", "Sec-Fetch-Dest"))  # the recent photos, and the theme that the visitor chose
+    response.cache_control.private = response.cache_control.no_cache = True
+    return response
 
 
 def json_parts(outcomes: Iterator[Outcome], model: str) -> Generator[str]:

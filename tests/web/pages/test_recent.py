@@ -38,6 +38,15 @@ def test_the_home_page_lists_what_the_visitor_sent_the_newest_first(client):
     assert "Egyptian cat" in client.get("/").text
 
 
+def test_they_are_not_read_for_the_script_which_takes_only_the_answer(client):
+    (id,) = kept(client, "red")
+    html = client.get(f"/results/{id}", headers={"Sec-Fetch-Dest": "empty"}).text
+    assert "Egyptian cat" in html
+    assert "Your recent photos" not in html
+    assert "Your recent photos" in client.get(f"/results/{id}", headers={"Sec-Fetch-Dest": "document"}).text
+    assert "Your recent photos" in client.get(f"/results/{id}").text
+
+
 def test_two_visitors_never_see_each_others_photos(client, another):
     ours, theirs = kept(client, "red"), kept(another, "lime")
     assert (listed(client), listed(another)) == (ours, theirs)

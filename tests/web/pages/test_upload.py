@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support.models import ToyModel
 from support.pictures import encoded, picture
-from support.sites import post
+from support.sites import SpyingEngine, post
 
 from app import create_app
 from classifier.serving.engine import LocalEngine
@@ -132,3 +132,37 @@ def test_the_page_shrinks_photos_only_for_a_model_that_crops(settings):
         page = create_app(engine, settings, KeptResults(settings.uploads)).test_client().get("/").text
         engine.close()
         assert ("data-shorter" in page) == shrinks
+
+
+def refused(client, query: str = ""):
+    data = {"fileImage": (io.BytesIO(picture("lime")), "a.png")}
+    response = client.post(f"/{query}", data=data)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert "Cookie" in response.vary
+    assert "please try again shortly" in page(response)
+    return page(response)
+
+
+def test_a_busy_site_refuses_every_visitor_with_a_page_in_their_theme(client):
+    client.application.extensions["engine"].close()
+    assert "data-theme" not in refused(client)
+    for theme in ("light", "dark", "light"):
+        client.set_cookie("theme", theme)
+        for _ in range(2):
+            assert f'data-theme="{theme}"' in refused(client)
+
+
+def test_rows_of_refused_photos_have_names_of_their_own(client):
+    client.application.extensions["engine"].close()
+    names = [name for _ in range(2) for name in re.findall(r'id="(row-[^"]+)"', refused(client, query="?view=rows"))]
+    assert len(set(names)) == len(names) == 2
+
+
+def test_the_sentence_of_a_refusal_is_its_own(settings):
+    engine = SpyingEngine()
+    uploads = KeptResults(settings.uploads, settings.keep_hours, settings.keep_mb)
+    client = create_app(engine, settings, uploads).test_client()
+    engine.refusals = 1
+    assert "More photos are waiting" in refused(client)
+    engine.close()
+    assert "is being restarted" in refused(client)
