@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -203,5 +204,6 @@ def clean(text: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> bool:
-    figure.savefig(path, dpi=DPI, format="png")
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(path)  # unlike `savefig`, lays the figure out and draws it once
     return True
