@@ -33,7 +33,7 @@ def pytest_configure() -> None:
     if worker:  # the processes share the processors: threads of one that wait for each other only slow the others
         os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     if worker == FILLER:
-        os.nice(10)
+        os.nice(5)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

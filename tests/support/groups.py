@@ -20,11 +20,12 @@ TURNS = (
     *SHARED,
     "tests/deploy",
     "tests/faults",
+    SITE,
+    TRAINING,
     "tests/clients",
     "tests/hostile",
     "tests/browser",
     "tests/classifier/storage",
-    TRAINING,
 )
 
 
@@ -33,10 +34,10 @@ class Groups(LoadScopeScheduling):
 
     If two processes run tests, no more than two have TensorFlow in memory at a time. One of them runs the whole group
     `tensorflow`: first the tests that use it in two more processes or on a replica, then those that import it. The
-    other one starts the real site later on, which is one such process, and the tests of training run last.
+    other one starts the real site later on, which is one such process, and then runs the tests of training.
 
-    A third process, of low priority, fills the gaps in which the two wait for servers and browsers: it runs only the
-    files that nothing above singles out.
+    A third process, of low priority, fills the gaps in which the two wait for servers and browsers. It starts from the
+    end and runs nothing that needs TensorFlow.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -48,10 +49,10 @@ class Groups(LoadScopeScheduling):
 
     def _assign_work_unit(self, node: WorkerController) -> None:  # xdist's own takes the first
         if node.gateway.id == FILLER:
-            light = next((scope for scope in reversed(self.workqueue) if turn(scope) == len(TURNS)), None)
-            if light is None:
+            light = [scope for scope in self.workqueue if scope not in (*SHARED, SITE, TRAINING)]
+            if not light:
                 return
-            self.workqueue.move_to_end(light, last=False)
+            self.workqueue.move_to_end(max(light, key=turn), last=False)
         super()._assign_work_unit(node)
 
 

@@ -55,17 +55,6 @@ def test_crop_keeps_its_proportions_at_other_sizes(size):
     assert difference(ours, crop_oracle(textured((800, 600)), size[0])) < 2.0
 
 
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_stretch_equals_keras_load_img_pixel_for_pixel(tmp_path, format):
-    from keras.utils import load_img
-
-    path = tmp_path / "photo"
-    path.write_bytes(encoded(textured((1500, 1001)), format))
-    ours = fit.to_pixels(decode.read(path.read_bytes(), SIZE, "stretch"), SIZE, "stretch")
-    np.testing.assert_array_equal(ours, np.asarray(load_img(path, target_size=SIZE)))
-
-
 @pytest.mark.parametrize("resize", ["crop", "stretch"])
 def test_eight_exif_orientations_of_one_picture_give_one_answer(resize):
     upright = textured((500, 375))
