@@ -80,8 +80,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         try:
             urlopen(url, timeout=START_S).close()
             return
-        except URLError:
-            time.sleep(0.05)  # not listening yet
+        except (URLError, ConnectionError):
+            time.sleep(0.05)  # not listening yet, or about to end
     raise RuntimeError(f"The site did not come up at {url}.")
 
 
