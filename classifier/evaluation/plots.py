@@ -205,5 +205,6 @@ def clean(text: str) -> str:
 
 def save(figure: Figure, path: Path) -> bool:
     figure.set_dpi(DPI)
-    FigureCanvasAgg(figure).print_png(path)  # unlike `savefig`, lays the figure out and draws it once
+    # Unlike `savefig`, it lays the figure out and draws it once.
+    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
     return True
