@@ -180,17 +180,20 @@ class KeptResults:
             return None
 
     def _stored_key(self) -> bytes:
-        try:
-            self._store.entry(KEY)
-        except FileNotFoundError:
-            with suppress(FileExistsError):  # another process was faster
-                self._store.create(KEY, secrets.token_bytes(KEY_BYTES))
         for wait_s in KEY_WAITS_S:
             time.sleep(wait_s)
-            key = self._store.read(KEY)
+            key = self._read_or_made_key()
             if len(key) == KEY_BYTES:
                 return key
         raise OSError(f"{KEY} in {self._store} must have {KEY_BYTES} bytes, not {len(key)}; please delete it.")
+
+    def _read_or_made_key(self) -> bytes:
+        try:
+            return self._store.read(KEY)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # another process was faster
+                self._store.create(KEY, secrets.token_bytes(KEY_BYTES))
+            return self._store.read(KEY)
 
     def _make_room(self) -> None:
         if self._store.is_remote and self._sweeper:
