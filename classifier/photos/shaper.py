@@ -5,6 +5,7 @@ Source: ICC.1:2010, sections 8.3.3, 10.5 (curves) and 10.15 (parametric curves).
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,7 @@ class Shaper:
         light = self.shares[0].take(red)
         light += self.shares[1].take(green)
         light += self.shares[2].take(blue)
-        levels = (SRGB_LEVELS.take(light >> field & (2**FIELD - 1)) for field in FIELDS)
+        levels = (srgb_levels().take(light >> field & (2**FIELD - 1)) for field in FIELDS)
         return Image.merge("RGB", [Image.frombuffer("L", image.size, band, "raw", "L", 0, 1) for band in levels])
 
 
@@ -85,11 +86,9 @@ def numbers(data: bytes, count: int) -> list[float]:
     return [number / 65_536 for number in struct.unpack_from(f">{count}i", data)]
 
 
+@cache
 def srgb_levels() -> np.ndarray:
     """Return the level of sRGB, uint8, for every value of a field. Source: IEC 61966-2-1."""
     light = ((np.arange(2**FIELD) - ZERO) / WHITE).clip(0, 1)
     values = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray((255 * values).round(), np.uint8)
-
-
-SRGB_LEVELS = srgb_levels()
