@@ -28,12 +28,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 def pytest_configure() -> None:
-    gc.disable()  # until the tests are collected: it would look at all of them again and again, in half of the time
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:  # the processes share the processors: threads of one that wait for each other only slow the others
         os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     if worker == FILLER:
         os.nice(5)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without the garbage collector, which would scan all tests found so far again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()  # they stay until the end
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,8 +57,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
     slow = {"matplotlib", "sklearn", "tensorflow"} & sys.modules.keys()
     if slow:
         raise pytest.UsageError(f"Collecting the tests has imported {min(slow)}; import it in a fixture or a test.")
