@@ -364,7 +364,10 @@ const clicks = {
 	".stop": stop,
 	".again": () => send(all("tr:has(.unsent)", list)),
 	".retry": (button) => send([button.closest("tr, article")]),
-	".leave": (button) => tally(button.closest("tr").remove()),
+	".leave": (button) => {
+		button.closest("tr").remove();
+		tally();
+	},
 	".closer": lookCloser,
 	".live": watchLive,
 	".many .open": open,

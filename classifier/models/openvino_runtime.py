@@ -12,8 +12,6 @@ from classifier.models.quick_start import hidden
 TELEMETRY = ("openvino_telemetry",)  # reports every import of OpenVINO and every use of its tools to its makers
 # The precision of all that is not quantised. By default, OpenVINO computes in bfloat16 if the processor can.
 HINTS: dict[CompiledPrecision, str] = {"int8": "f32", "bfloat16": "bf16", "float32": "f32"}
-# Threads that are bound to cores wait for each other, busily, while one of the cores decodes photos or renders pages.
-UNPINNED = {"ENABLE_CPU_PINNING": False}
 MAPS, MADV_DONTNEED = Path("/proc/self/maps"), 4  # of Linux' madvise(2)
 PRECISIONS = {"bf16": "bfloat16", "f32": "float32"}
 
@@ -52,7 +50,8 @@ def fold_constants(network: Any) -> None:
 
 def compiled(graph: Any, precision: CompiledPrecision) -> Any:
     """Compile a network, or that of a `model.xml`, for this CPU. Raises RuntimeError if OpenVINO cannot read it."""
-    properties = {"INFERENCE_PRECISION_HINT": HINTS[precision]} | UNPINNED
+    # Threads that are bound to cores wait for each other, busily, while a core decodes photos or renders pages.
+    properties = {"INFERENCE_PRECISION_HINT": HINTS[precision], "ENABLE_CPU_PINNING": False}
     return imported().Core().compile_model(graph, "CPU", properties)
 
 
