@@ -47,7 +47,7 @@ class Hourglass:
 
     @contextmanager
     def turned(self, connection: socket.socket) -> Iterator[None]:
-        """End what is read from the connection in the meantime after `max_s` seconds."""
+        """End a read from the connection that still goes on after `max_s` seconds."""
         with self._started:
             self._ends[connection] = time.monotonic() + self._max_s
             self._started.notify()

@@ -61,13 +61,13 @@ def sensitive(network: Any) -> list[str]:
 
 
 def is_depthwise(convolution: Any) -> bool:
-    """Return if every filter of a convolution sees one channel."""
+    """Return whether every filter of a convolution sees one channel."""
     channels = convolution.input_value(1).get_partial_shape()[2]  # of (groups, out, in, ...)
     return convolution.get_type_name() == "GroupConvolution" and bool(channels == 1)
 
 
 def is_sum(operation: Any) -> bool:
-    """Return if an operation adds two branches of the network, neither of which is a constant."""
+    """Return whether an operation adds two branches of the network, neither of which is a constant."""
     terms = [value.get_node().get_type_name() for value in operation.input_values()]
     return operation.get_type_name() == "Add" and "Constant" not in terms
 

@@ -1,4 +1,4 @@
-"""Colours of an ICC profile that consists of curves and a matrix -> sRGB, in half of LittleCMS' time.
+"""Colours of an ICC profile that consists of curves and a matrix -> sRGB, in half the time of LittleCMS.
 
 Source: ICC.1:2010, sections 8.3.3, 10.5 (curves) and 10.15 (parametric curves).
 """
