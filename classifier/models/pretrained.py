@@ -81,13 +81,11 @@ def download(name: str, builder: Builder, arguments: dict[str, object], fetch: F
     """
     if builder in efficientnet_lite.BUILDERS.values():
         return builder(weights="imagenet", **arguments)
+    file = needed_file(builder, arguments)
+    if not file.is_here():
+        fetch(file)
     try:
-        file = needed_file(builder, arguments)
-        if not file.is_here():
-            fetch(file)
         return builder(weights=str(file.path), **arguments)
-    except StartupError:
-        raise
     except Exception as exc:  # Keras raises ValueError, KeyError, OSError, ... for weights that do not fit
         raise NotDownloaded(
             f"The weights of {name} cannot be obtained: Keras cannot load its file ({one_line(exc)}). {WAYS_OUT}"

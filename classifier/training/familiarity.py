@@ -44,7 +44,7 @@ def training_photos(fitted: Fitted, photos: Dataset, parts: Parts, from_scratch:
     The few and strongly correlated features of a network that was trained `from_scratch` are whitened (Mahalanobis
     distance).
     """
-    run = backend.compiled(extractor(fitted.network))
+    run = fitted.extract or backend.compiled(extractor(fitted.network))
     seen = observed(run, fitted, photos, parts)
     stored, groups = to_float16(seen.features), photos.near_copies
     whitening = whitened(unit(stored)) if from_scratch else np.zeros((0, 0), np.float32)

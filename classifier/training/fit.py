@@ -11,7 +11,7 @@ import numpy as np
 
 from classifier.dataset.reading import Dataset
 from classifier.errors import DataError
-from classifier.models import backend
+from classifier.models.backend import Run
 from classifier.progress import progress
 from classifier.training.options import Augmentation, Options
 from classifier.training.recipes import AUGMENTATIONS
@@ -24,7 +24,8 @@ History = dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy by ep
 class Fitted(NamedTuple):
     """A fitted network, and logits that show how it answers photos that it was not fitted to.
 
-    `features` are those of a frozen backbone, float32 (m, channels), of the training and then the validation photos.
+    `features` are those of a frozen backbone, float32 (m, channels), of the training and then the validation photos,
+    and `extract` is that backbone, compiled.
     """
 
     network: keras.Model  # uint8 photos -> logits
@@ -32,6 +33,7 @@ class Fitted(NamedTuple):
     logits: np.ndarray  # (n, classes)
     labels: np.ndarray  # int (n,), the true ones
     features: np.ndarray | None = None
+    extract: Run | None = None
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
@@ -133,9 +135,8 @@ def fit(
     return dict(history.history)
 
 
-def outputs(network: keras.Model, photos: Dataset, indices: np.ndarray, batch_size: int) -> np.ndarray:
-    """Return the outputs of a network, float32 (len(indices), channels), for some photos."""
-    run = backend.compiled(network)
+def outputs(run: Run, photos: Dataset, indices: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the outputs of a compiled network, float32 (len(indices), channels), for some photos."""
     steps = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
-    seen = progress(steps, f"Photos through {network.name}", len(steps))
+    seen = progress(steps, "Photos through the network", len(steps))
     return np.concatenate([run(photos.take(step)) for step in seen])

@@ -95,7 +95,7 @@ def train_network(photos: Dataset, parts: Parts, options: Options) -> Fitted:
     train = Batches(photos.take, photos.labels, parts["train"], options.batch_size, options.seed, options.augment)
     validation = Batches(photos.take, photos.labels, parts["validation"], options.batch_size)
     history = fit(network, train, validation, options, class_weights=weights)
-    logits = outputs(network, photos, parts["validation"], options.batch_size)
+    logits = outputs(backend.compiled(network), photos, parts["validation"], options.batch_size)
     return Fitted(network, history, logits, photos.labels[parts["validation"]])
 
 

@@ -11,6 +11,7 @@ from classifier.dataset.split import Parts, fitted_to
 from classifier.errors import NotDownloaded, StartupError
 from classifier.evaluation.metrics import cross_entropy
 from classifier.models import weights
+from classifier.models.backend import compiled
 from classifier.models.downloads import obtain, refuse
 from classifier.models.labels import IMAGENET_CLASSES
 from classifier.models.network_features import FEATURES_LAYER
@@ -37,12 +38,13 @@ def train_head(dataset: Dataset, parts: Parts, options: Options, class_weights: 
     photos = fitted_to(parts)
     labels = dataset.labels[photos]
     members = np.arange(len(parts["train"]) if options.fine_tune else len(photos))
-    features = outputs(base, dataset, photos, options.batch_size)
+    extract = compiled(base)
+    features = outputs(extract, dataset, photos, options.batch_size)
     head = fit_head(features, labels, members, class_weights, options.seed)
     network = keras.Model(base.input, head(base.output), name=base.name)
     if options.fine_tune:
         return fine_tune(network, dataset, parts, options, class_weights)
-    return Fitted(network, {}, head.held_out, labels, features)
+    return Fitted(network, {}, head.held_out, labels, features, extract)
 
 
 def choose_backbone(device: str, candidates: Sequence[str] = GPU_BACKBONES, fetch: Fetch = obtain) -> str:
@@ -74,11 +76,12 @@ def backbone(name: str, weights_from: str, side: int, grayscale: bool = False) -
     if grayscale:
         pixels = keras.ops.repeat(pixels, 3, axis=-1)
     arguments = {"include_top": False, "input_tensor": find_preprocessing(builder)(pixels)}
-    with weights.unset(), large_enough(side, name):  # before anything is downloaded
-        network = builder(weights=None, **arguments)
     if weights_from == "imagenet":
-        network = download(name, builder, arguments)
+        with large_enough(side, name):
+            network = download(name, builder, arguments)
     else:
+        with weights.unset(), large_enough(side, name):
+            network = builder(weights=None, **arguments)
         fill(network, name, weights_from)
     network.trainable = False
     features = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(network.output)
@@ -108,7 +111,7 @@ def fine_tune(
     train = Batches(dataset.take, dataset.labels, parts["train"], options.batch_size, options.seed, options.augment)
     validation = Batches(dataset.take, dataset.labels, parts["validation"], options.batch_size)
     labels = dataset.labels[parts["validation"]]
-    before = outputs(network, dataset, parts["validation"], options.batch_size)
+    before = outputs(compiled(network), dataset, parts["validation"], options.batch_size)
     history = fit(
         network,
         train,
@@ -118,4 +121,5 @@ def fine_tune(
         class_weights=class_weights,
         to_beat=cross_entropy(softmax(before), labels),
     )
-    return Fitted(network, history, outputs(network, dataset, parts["validation"], options.batch_size), labels)
+    after = outputs(compiled(network), dataset, parts["validation"], options.batch_size)
+    return Fitted(network, history, after, labels)

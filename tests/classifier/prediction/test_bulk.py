@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,14 +59,21 @@ def run(engine):
     return run
 
 
-@pytest.fixture
-def photos(tmp_path):
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
     """300 photos in two folders, three of which are none."""
+    drawn = tmp_path_factory.mktemp("drawn")
     for i in range(300):
-        path = tmp_path / "photos" / f"{i % 2}" / f"{i:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = drawn / f"{i % 2}" / f"{i:03}.png"
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"no photo" if i % 100 == 7 else picture(colour(i), (8, 8)))
-    return tmp_path / "photos"
+    return drawn
+
+
+@pytest.fixture
+def photos(drawn, tmp_path):
+    """The 300 photos in a folder that a test may add to."""
+    return shutil.copytree(drawn, tmp_path / "photos", copy_function=os.link)
 
 
 def colour(i):

@@ -456,8 +456,8 @@ def test_fine_tuning_trains_the_last_third_and_is_no_worse_than_the_head(data, t
     options = with_recipe_defaults(Options(**{**TRANSFER, "fine_tune": True, "class_weights": True}))
     photos = reading.read(data, (SIDE, SIDE))
     parts = split(photos, 0.1, 0.2, 0)
-    network, history, logits, labels, frozen = train_network(photos, parts, options)
-    assert frozen is None
+    network, history, logits, labels, features, extract = train_network(photos, parts, options)
+    assert features is extract is None
     assert {len(values) for values in history.values()} == {2}
     assert [call["class_weights"] for call in calls] == [dict.fromkeys(range(3), 1.0)]
     validation = fit.Batches(photos.take, photos.labels, parts["validation"], 8)
