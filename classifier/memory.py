@@ -7,7 +7,7 @@ import threading
 import time
 from functools import cache
 
-EVERY_S = 5  # seconds between two looks at how busy the process is
+EVERY_S = 30  # seconds between two looks at how busy the process is: a visitor's next photo often comes within them
 IDLE_SHARE = 0.05  # of a core, on average; a process that is busier would only take its memory again at once
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 NEVER = 2**31 - 1

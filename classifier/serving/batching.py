@@ -46,7 +46,8 @@ class Batcher(Generic[Item, Result]):
 
     A batch starts as soon as the thread is free. Only an item that finds the thread idle waits for company: for at
     most `max_wait_s`, and only while another item is expected, that is, announced (see `expect`) no longer ago than
-    that. Besides, as many as were answered last may come again: for those it waits a tenth of their time.
+    that. Besides, as many as were answered within the last `max_wait_s` may come again: for those it waits a tenth of
+    their time.
 
     `clock` gives seconds that never go back; deadlines are on it. `throughput` predicts how long items take.
     """
@@ -72,6 +73,7 @@ class Batcher(Generic[Item, Result]):
         self._expected = 0
         self._announced = -math.inf  # when an item was expected last
         self._latest = 0  # items in the batch before
+        self._answered = -math.inf  # when it was
         self._patience_s = 0.0  # how long to wait for as many
         self._closed = False
         self._running = 0  # items in the present batch
@@ -156,8 +158,10 @@ class Batcher(Generic[Item, Result]):
 
     def _wait_for_company(self) -> None:
         """Wait for those that may come again, then for those announced; at most `max_wait_s` in all."""
-        until = self._clock() + self._max_wait_s
-        self._changed.wait_for(self._are_as_many, self._patience_s)
+        now = self._clock()
+        until = now + self._max_wait_s
+        if now < self._answered + self._max_wait_s:
+            self._changed.wait_for(self._are_as_many, self._patience_s)
         until = min(until, self._announced + self._max_wait_s)
         self._changed.wait_for(self._is_complete, until - self._clock())
 
@@ -192,6 +196,7 @@ class Batcher(Generic[Item, Result]):
             seconds = self.running_for_s()
             self._throughput.note(seconds, len(items))
             self._latest, self._patience_s = len(items), min(self._max_wait_s, seconds / 10)
+            self._answered = self._clock()
             self._running, self._running_since = 0, None
         if len(results) != len(items):
             raise ValueError(f"run returned {len(results)} results for {len(items)} items")

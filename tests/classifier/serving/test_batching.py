@@ -126,7 +126,7 @@ def test_what_was_announced_long_ago_is_not_waited_for(run, make):
 
 @pytest.fixture
 def answered_two(run, held):
-    """Make a batcher that has answered two together; `took` is what each batch takes by its clock, in seconds."""
+    """Make a batcher that has answered two together, and its clock, by which each batch takes what `took` says."""
 
     def make(took):
         clock = SteppedClock()
@@ -135,22 +135,28 @@ def answered_two(run, held):
         futures = [batcher.submit(i, later()) for i in (1, 2)]
         run.go_on.set()
         assert [future.result(SOON) for future in futures] == [2, 4]
-        return batcher
+        return batcher, clock
 
     return make
 
 
 def test_an_idle_thread_waits_for_as_many_as_it_answered_last(run, answered_two):
-    batcher = answered_two(took={(1, 2): 10 * FOREVER})
+    batcher, _ = answered_two(took={(1, 2): 10 * FOREVER})
     futures = [batcher.submit(i, NEVER) for i in (3, 4)]
     assert [future.result(SOON) for future in futures] == [6, 8]
     assert run.batches == [[0], [1, 2], [3, 4]]
 
 
 def test_it_waits_a_tenth_of_the_time_that_those_took_and_only_once(answered_two):
-    batcher = answered_two(took={(1, 2): SOON / 100, (3,): 10 * FOREVER})
+    batcher, _ = answered_two(took={(1, 2): SOON / 100, (3,): 10 * FOREVER})
     assert batcher.submit(3, NEVER).result(SOON) == 6
     assert batcher.submit(4, NEVER).result(SOON) == 8
+
+
+def test_those_that_were_answered_long_ago_are_not_waited_for(answered_two):
+    batcher, clock = answered_two(took={(1, 2): 10 * FOREVER})
+    clock.step(FOREVER)
+    assert batcher.submit(3, NEVER).result(SOON) == 6
 
 
 def test_the_window_shuts_when_the_batch_is_full(run, make):
