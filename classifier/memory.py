@@ -1,30 +1,27 @@
 """The memory of a process that serves a model: freed memory goes back to the system when there is little to do."""
 
 import ctypes
-import os
 import sys
 import threading
 import time
 from functools import cache
 
-EVERY_S = 30  # seconds between two looks at how busy the process is: a visitor's next photo often comes within them
+EVERY_S = 5  # seconds between two looks at how busy the process is
 IDLE_SHARE = 0.05  # of a core, on average; a process that is busier would only take its memory again at once
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 NEVER = 2**31 - 1
 
 
 def keep_in_one_pool() -> None:
-    """Let glibc serve all threads from one pool, from which TensorFlow also takes the memory of its batches.
+    """Let glibc serve all threads from one pool, in which freed memory stays until `give_back`.
 
-    TensorFlow's own allocator for oneDNN keeps what its largest batch took. The system's costs batches up to 45% if
-    large blocks are mapped and unmapped each time, and nothing if they stay in the pool until `give_back`. Must be
-    called before TensorFlow is imported; child processes that are forked inherit it.
+    Otherwise each thread keeps a pool of its own, and large blocks are mapped and unmapped each time. Child processes
+    that are forked inherit it. The memory of TensorFlow's batches is not in the pool: its allocator keeps it.
     """
     libc = glibc()
     if libc and hasattr(libc, "mallopt"):
         for option, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER)):
             libc.mallopt(option, value)
-        os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 
 
 def start_giving_back() -> None:

@@ -14,6 +14,7 @@ from classifier.terms import NO_TERMS, Terms
 
 # VGG16 on 2 cores, ms per image in batches of 1, 4, 16 and 32: 155, 142, 137, 135 (and 0.4 GB more).
 LARGEST_RUN = {"CPU": 16, "GPU": 128}
+USUAL_RUN = 8  # photos at once: TensorFlow keeps the memory that these take, so a process has it from the start
 # On a GPU, one batch computes while the next one's pixels travel: VGG16 in bfloat16, in batches of 128 on an H200, goes
 # from 8,371 to 15,844 photos a second. More would only take memory.
 RUNS_AT_ONCE = {"CPU": 1, "GPU": 2}
@@ -83,8 +84,8 @@ class Model:
             return self._grad_cam(image, index)
 
     def warm_up(self) -> None:
-        """Run once, at every batch size that needs compiling, so that no request has to wait for it."""
-        for size in self._sizes if backend.compiles_each_shape() else self._sizes[:1]:
+        """Run at every batch size that needs compiling, or memory, so that no request has to wait for it."""
+        for size in self._sizes if backend.compiles_each_shape() else (1, USUAL_RUN):
             self._run(np.zeros((size, *self.info.size, 3), np.uint8))
 
     def _outputs(self, images: np.ndarray) -> np.ndarray:
