@@ -149,6 +149,7 @@ class KeptResults:
         Any number of processes may sweep at the same time: all agree which results are the oldest.
         """
         with self._sweeping:
+            count, size_before = self.usage()
             results = self._results()
             total = sum(size for _, size, _ in results)
             goal = self._max_bytes * FULL_TO if total > self._max_bytes else total
@@ -159,7 +160,8 @@ class KeptResults:
                 gone.append(id)
                 total -= size
             self._remove(*gone)
-            self._count, self._bytes = len(results) - len(gone), total
+            self._count += len(results) - len(gone) - count  # what is kept meanwhile counts too, some of it twice
+            self._bytes += total - size_before
 
     def start_sweeping(self) -> None:
         """Sweep in a background thread now, every minute and when the store is full, until close().

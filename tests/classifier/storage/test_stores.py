@@ -275,6 +275,20 @@ def test_a_full_remote_store_is_swept_beside_the_requests(s3):
     assert len(uploads.ids()) <= 5
 
 
+def test_what_is_kept_during_a_sweep_counts(tmp_path, monkeypatch):
+    uploads, entries = KeptResults(tmp_path), Folder.entries
+
+    def listed(store):
+        found = [*entries(store)]
+        uploads.keep(bytes(1000), ANSWER)
+        return found
+
+    monkeypatch.setattr(Folder, "entries", listed)
+    uploads.sweep()
+    assert uploads.usage()[0] == 1
+    assert uploads.usage()[1] > 1000
+
+
 @pytest.fixture
 def unreachable(monkeypatch):
     """The place of an S3 server that is not there."""
