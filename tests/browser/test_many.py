@@ -118,6 +118,7 @@ def test_an_answer_adds_a_small_row_and_leaves_the_other_rows_alone(page):
     session.send("Performance.enable")
 
     def counted() -> dict[str, float]:
+        page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         return {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
 
     answer(page, *[file(f"{number}.png", picture("red")) for number in range(48)])
