@@ -73,7 +73,7 @@ class Batcher(Generic[Item, Result]):
         self._expected = 0
         self._announced = -math.inf  # when an item was expected last
         self._latest = 0  # items in the batch before
-        self._answered = -math.inf  # when it was
+        self._answered = -math.inf  # when that was answered
         self._patience_s = 0.0  # how long to wait for as many
         self._closed = False
         self._running = 0  # items in the present batch

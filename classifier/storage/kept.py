@@ -149,7 +149,7 @@ class KeptResults:
         Any number of processes may sweep at the same time: all agree which results are the oldest.
         """
         with self._sweeping:
-            count, size_before = self.usage()
+            counted, counted_bytes = self.usage()
             results = self._results()
             total = sum(size for _, size, _ in results)
             goal = self._max_bytes * FULL_TO if total > self._max_bytes else total
@@ -160,8 +160,9 @@ class KeptResults:
                 gone.append(id)
                 total -= size
             self._remove(*gone)
-            self._count += len(results) - len(gone) - count  # what is kept meanwhile counts too, some of it twice
-            self._bytes += total - size_before
+            # What has been kept since the listing began counts too; some of it may have been listed, and counts twice.
+            self._count += len(results) - len(gone) - counted
+            self._bytes += total - counted_bytes
 
     def start_sweeping(self) -> None:
         """Sweep in a background thread now, every minute and when the store is full, until close().

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -60,20 +59,14 @@ def run(engine):
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """300 photos in two folders, three of which are none."""
-    drawn = tmp_path_factory.mktemp("drawn")
+def photos(tmp_path_factory):
+    """300 photos in two folders, three of which are none; no test changes them."""
+    photos = tmp_path_factory.mktemp("photos")
     for i in range(300):
-        path = drawn / f"{i % 2}" / f"{i:03}.png"
+        path = photos / f"{i % 2}" / f"{i:03}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"no photo" if i % 100 == 7 else picture(colour(i), (8, 8)))
-    return drawn
-
-
-@pytest.fixture
-def photos(drawn, tmp_path):
-    """The 300 photos in a folder that a test may add to."""
-    return shutil.copytree(drawn, tmp_path / "photos", copy_function=os.link)
+    return photos
 
 
 def colour(i):
