@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from support import ray_cluster
-from support.groups import FILLER, Groups, names, turn
+from support.groups import FILLER, RAY, Groups, names, turn
 from support.models import ToyModel
 
 from app import create_app
@@ -46,6 +46,13 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()  # they stay until the end
         gc.enable()
+        gc.set_threshold(20_000)  # few cycles and much memory: looking for them took a tenth of the time
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    gc.collect()
+    gc.freeze()  # pytest and Python look again and again for what nobody has closed; it was found just now
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    if names(item.location[0], "ray") and not (nextitem and names(nextitem.location[0], "ray")):
+    if names(item.location[0], RAY) and not (nextitem and names(nextitem.location[0], RAY)):
         ray_cluster.stop()
 
 

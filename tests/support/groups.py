@@ -9,15 +9,19 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ("tensorflow", "ray")
+RAY, TENSORFLOW = "ray", "tensorflow"
 SITE = "tests/browser/test_site.py"
 TRAINING = "tests/classifier/training/test_train.py"
+KEEPER = "gw1"  # the process that has TensorFlow from early on
 FILLER = "gw2"  # the third process, where there is one
 # The longest run first; those that are left last are short, so that all processes end at about the same time.
 TURNS = (
     "tests/docs",
     "tests/classifier/cluster/test_real_model.py",
-    *SHARED,
+    "tests/classifier/models/test_backends.py",
+    "tests/classifier/models/test_model.py",
+    TENSORFLOW,
+    RAY,
     "tests/deploy",
     "tests/faults",
     SITE,
@@ -30,11 +34,12 @@ TURNS = (
 
 
 class Groups(LoadScopeScheduling):
-    """Hands whole groups of tests to the processes that pytest-xdist starts, in the order of collection.
+    """Hands whole files of tests to the processes that pytest-xdist starts, in the order of collection.
 
-    If two processes run tests, no more than two have TensorFlow in memory at a time. One of them runs the whole group
-    `tensorflow`: first the tests that use it in two more processes or on a replica, then those that import it. The
-    other one starts the real site later on, which is one such process, and then runs the tests of training.
+    Files that share a Ray cluster count as one. If two processes run tests, no more than two have TensorFlow in memory
+    at a time. One of them runs the files that need it: first those that use it in two more processes or on a replica,
+    then those that import it. The other one starts the real site later on, which is one such process, runs the tests
+    of training, and then helps the first.
 
     A third process, of low priority, fills the gaps in which the two wait for servers and browsers. It starts from the
     end and runs nothing that needs TensorFlow.
@@ -45,15 +50,20 @@ class Groups(LoadScopeScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:  # what pytest-xdist has its schedulers override
-        return group(nodeid.partition("::")[0])
+        path = nodeid.partition("::")[0]
+        return RAY if group(path) == RAY else path
 
     def _assign_work_unit(self, node: WorkerController) -> None:  # xdist's own takes the first
+        heavy, light = [], []
+        for scope in self.workqueue:
+            (heavy if group(scope) == TENSORFLOW else light).append(scope)
         if node.gateway.id == FILLER:
-            light = [scope for scope in self.workqueue if scope not in (*SHARED, SITE, TRAINING)]
-            if not light:
-                return
-            self.workqueue.move_to_end(max(light, key=turn), last=False)
-        super()._assign_work_unit(node)
+            scopes = sorted((scope for scope in light if scope not in (RAY, SITE, TRAINING)), key=turn, reverse=True)
+        else:
+            scopes = heavy + light if node.gateway.id == KEEPER else light + heavy
+        if scopes:
+            self.workqueue.move_to_end(scopes[0], last=False)
+            super()._assign_work_unit(node)
 
 
 @cache
@@ -62,9 +72,12 @@ def names(path: str, marker: str) -> bool:
     return f"mark.{marker}" in (ROOT / path).read_text()
 
 
-def group(path: str) -> str:
-    """Return the group of a test file: that of the first shared marker it uses, otherwise its own."""
-    return path if path in (SITE, TRAINING) else next((name for name in SHARED if names(path, name)), path)
+@cache
+def group(scope: str) -> str:
+    """Return the shared marker that a test file, or the group of one, uses; otherwise its own name."""
+    if scope in (SITE, TRAINING, RAY):
+        return scope
+    return next((marker for marker in (TENSORFLOW, RAY) if names(scope, marker)), scope)
 
 
 def turn(path: str) -> int:
