@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from support import ray_cluster
-from support.groups import FILLER, RAY, Groups, names, turn
+from support.groups import RAY, Groups, names, turn
 from support.models import ToyModel
 
 from app import create_app
@@ -30,11 +30,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 def pytest_configure() -> None:
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker:  # the processes share the processors: threads of one that wait for each other only slow the others
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # The processes share the processors: threads of one that wait for each other only slow the others.
         os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    if worker == FILLER:
-        os.nice(5)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -41,8 +41,8 @@ class Groups(LoadScopeScheduling):
     then those that import it. The other one starts the real site later on, which is one such process, runs the tests
     of training, and then helps the first.
 
-    A third process, of low priority, fills the gaps in which the two wait for servers and browsers. It starts from the
-    end and runs nothing that needs TensorFlow.
+    A third process fills the gaps in which the two wait for servers and browsers. It starts from the end and runs
+    nothing that needs TensorFlow.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
