@@ -17,7 +17,6 @@ from support.loading import load
 from support.needs import SHARED, needs_shared
 
 from classifier import cli
-from classifier.contract import Label
 from classifier.dataset import layout, reading
 from classifier.dataset.split import split
 from classifier.errors import DataError, NotDownloaded, StartupError
@@ -774,6 +773,6 @@ def test_real_flowers_are_learned(tmp_path):
     assert metrics["photos"] == 75
     assert metrics["accuracy"] >= 0.8
     assert metrics["calibration"]["error"] <= 0.11
-    ours = load(tmp_path / "flowers")
-    assert ours.info.labels == [Label("", path.name) for path in sorted((SHARED / "flowers").iterdir())]
-    assert (ours.info.size, ours.info.resize) == ((260, 260), "crop")
+    card = folder.read_card(tmp_path / "flowers")
+    assert card.labels == sorted(path.name for path in (SHARED / "flowers").iterdir())
+    assert (card.size, card.resize) == ((260, 260), "crop")
