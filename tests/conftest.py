@@ -29,9 +29,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
 
 
-def pytest_configure() -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        # The processes share the processors: threads of one that wait for each other only slow the others.
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):  # of pytest-xdist, whose processes start later
+        # They share the processors: threads of one that wait for each other only slow the others.
         os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -42,6 +43,15 @@ def tensorflow():
     from classifier.training.head import fit_head
     from classifier.training.train import train, train_network, with_recipe_defaults
     from classifier.training.transfer import backbone
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_plots():
+    """Draw reports with few pixels: what they show is tested with the evaluation."""
+    from classifier.evaluation import plots
+
+    with patch.object(plots, "DPI", 40):
+        yield
 
 
 COLOURS = ("blue", "green", "red")
