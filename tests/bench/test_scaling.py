@@ -30,7 +30,7 @@ def test_a_replica_without_batches_is_m_d_1(load):
 @pytest.mark.parametrize(("load", "servers"), [(0.7, 1), (3.2, 4), (7, 8)])
 def test_the_web_cores_are_m_m_c(load, servers):
     site = Site(one_by_one(1e-12), 1, servers, web_s=lambda: site.chance.expovariate(100))
-    got = site.open(load * 100, 400, 20)
+    got = site.open(load * 100, 200, 20)
     assert got.mean == pytest.approx(0.01 * (1 + erlang_c(load, servers) / (servers - load)), rel=0.05)
 
 

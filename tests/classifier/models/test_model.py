@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 
 import h5py
@@ -249,10 +250,14 @@ def real_answers():
     """The answers of the real MobileNetV2 to the real photos; each combination of options is run once."""
 
     @cache
+    def loaded(precision):
+        return load("mobilenet_v2", str(SHARED / "mobilenet_v2.weights.h5"), precision=precision)
+
+    @cache
     def real_answers(precision="float32", resize="crop"):
-        weights = str(SHARED / "mobilenet_v2.weights.h5")
-        engine = LocalEngine(load("mobilenet_v2", weights, precision=precision, resize=resize))
-        return engine.classify([path.read_bytes() for path in PHOTOS])
+        ours = loaded(precision)
+        ours.info = replace(ours.info, resize=resize)
+        return LocalEngine(ours).classify([path.read_bytes() for path in PHOTOS])
 
     return real_answers
 
@@ -400,6 +405,7 @@ def test_labels_are_those_of_keras_class_index():
 def test_the_file_that_is_needed_is_the_one_that_keras_would_download(monkeypatch, name, include_top):
     from keras.src.utils import file_utils
 
+    from classifier.models import weights
     from classifier.models.pretrained import find_builder, needed_file
 
     class Opened(Exception):
@@ -411,7 +417,7 @@ def test_the_file_that_is_needed_is_the_one_that_keras_would_download(monkeypatc
     monkeypatch.setattr(file_utils, "urlretrieve", open_url)
     monkeypatch.setattr(file_utils.os.path, "exists", lambda path: False)
     builder = find_builder(name)
-    with pytest.raises(Opened) as opened:
+    with pytest.raises(Opened) as opened, weights.unset():
         builder(weights="imagenet", include_top=include_top)
     file = needed_file(builder, {"include_top": include_top})
     assert (file.url, str(file.path)) == opened.value.args
