@@ -18,7 +18,7 @@ from support.groups import RAY, Groups, names, turn
 from support.models import ToyModel
 
 from app import create_app
-from classifier.models.quick_start import import_keras
+from classifier.models.quick_start import collector_paused, import_keras
 from classifier.serving.engine import LocalEngine
 from classifier.storage.kept import KeptResults
 from web.settings import Settings
@@ -30,6 +30,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.set_threshold(20_000)  # the tests leave few cycles, and looking for them took a tenth of their time
     if config.getoption("numprocesses", None):  # of pytest-xdist, whose processes start later
         # They share the processors: threads of one that wait for each other only slow the others.
         os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
@@ -38,13 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Collect without the garbage collector, which would scan all tests found so far again and again."""
-    gc.disable()
-    try:
+    with collector_paused():
         return (yield)
-    finally:
-        gc.freeze()  # they stay until the end
-        gc.enable()
-        gc.set_threshold(20_000)  # few cycles and much memory: looking for them took a tenth of the time
 
 
 @pytest.hookimpl(trylast=True)

@@ -113,7 +113,7 @@ def test_many_photos_keep_few_previews_and_are_announced_together(page):
 
 def test_an_answer_adds_a_small_row_and_leaves_the_other_rows_alone(open_page):
     """A thousand rows that are laid out again with each answer, or documents that are kept, would fill the memory."""
-    # Scrolled to softly, rows on the way are laid out as often as this machine has time for.
+    # With smooth scrolling, the rows on the way are laid out as often as this machine has time for.
     page = open_page(reduced_motion="reduce", viewport={"width": 320, "height": 240})
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
@@ -123,7 +123,7 @@ def test_an_answer_adds_a_small_row_and_leaves_the_other_rows_alone(open_page):
         return {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
 
     answer(page, *[file(f"{number}.png", picture("red")) for number in range(48)])
-    answer(page, file("last.png", picture("blue")))  # the page is at its end from here on
+    answer(page, file("last.png", picture("blue")))  # scrolls to the end of the page
     session.send("HeapProfiler.collectGarbage")
     before = counted()
     for colour in colours("lime", "red", "blue", "lime"):

@@ -54,13 +54,12 @@ class Groups(LoadScopeScheduling):
         return RAY if group(path) == RAY else path
 
     def _assign_work_unit(self, node: WorkerController) -> None:  # xdist's own takes the first
-        heavy, light = [], []
-        for scope in self.workqueue:
-            (heavy if group(scope) == TENSORFLOW else light).append(scope)
         if node.gateway.id == FILLER:
-            scopes = sorted((scope for scope in light if scope not in (RAY, SITE, TRAINING)), key=turn, reverse=True)
+            scopes = [scope for scope in self.workqueue if group(scope) not in (TENSORFLOW, RAY, SITE, TRAINING)]
+            scopes.sort(key=turn, reverse=True)
         else:
-            scopes = heavy + light if node.gateway.id == KEEPER else light + heavy
+            first = node.gateway.id == KEEPER
+            scopes = sorted(self.workqueue, key=lambda scope: group(scope) == TENSORFLOW, reverse=first)
         if scopes:
             self.workqueue.move_to_end(scopes[0], last=False)
             super()._assign_work_unit(node)

@@ -18,6 +18,7 @@ from support.loading import load
 from support.needs import SHARED, needs_shared
 
 from classifier import cli
+from classifier.contract import Label
 from classifier.dataset import layout, reading
 from classifier.dataset.split import split
 from classifier.errors import DataError, NotDownloaded, StartupError
@@ -48,9 +49,7 @@ def tensorflow():
 @pytest.fixture(scope="module", autouse=True)
 def coarse_plots():
     """Draw reports with few pixels: what they show is tested with the evaluation."""
-    from classifier.evaluation import plots
-
-    with patch.object(plots, "DPI", 40):
+    with patch("classifier.evaluation.plots.DPI", 40):
         yield
 
 
@@ -783,6 +782,6 @@ def test_real_flowers_are_learned(tmp_path):
     assert metrics["photos"] == 75
     assert metrics["accuracy"] >= 0.8
     assert metrics["calibration"]["error"] <= 0.11
-    card = folder.read_card(tmp_path / "flowers")
-    assert card.labels == sorted(path.name for path in (SHARED / "flowers").iterdir())
-    assert (card.size, card.resize) == ((260, 260), "crop")
+    ours = load(tmp_path / "flowers")
+    assert ours.info.labels == [Label("", path.name) for path in sorted((SHARED / "flowers").iterdir())]
+    assert (ours.info.size, ours.info.resize) == ((260, 260), "crop")
