@@ -363,7 +363,7 @@ const clicks = {
 	".sort": sort,
 	".stop": stop,
 	".again": () => send(all("tr:has(.unsent)", list)),
-	".retry": (button) => send([button.closest("tr, article")]),
+	".retry.unsent": (button) => send([button.closest("tr, article")]),
 	".leave": (button) => {
 		button.closest("tr").remove();
 		tally();

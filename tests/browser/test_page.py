@@ -298,13 +298,24 @@ def test_without_a_network_one_sentence_says_so_and_retry_works(page):
     expect(page.locator(REFUSED)).to_have_text("This could not be sent; please check the connection and try again.")
     assert page.evaluate("document.activeElement.textContent") == "Retry"
     page.keyboard.press("Enter")
-    page.wait_for_selector("article[aria-busy=false]")
+    wait_for_all(page)
     expect(page.locator(REFUSED)).to_have_count(1)
     page.context.set_offline(False)
     page.keyboard.press("Enter")
-    page.wait_for_url(re.compile("/results/"))
+    wait_for_all(page)
+    expect(page).to_have_url(re.compile("/results/"))
     expect(page.locator(REFUSED)).to_have_count(0)
     assert page.evaluate("document.activeElement.tagName") == "H2"
+
+
+def test_retry_pressed_twice_sends_the_photo_once(page, engine):
+    page.context.set_offline(True)
+    answer(page, *colours("red"))
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Retry").evaluate("(button) => { button.click(); button.click(); }")
+    wait_for_all(page)
+    expect(page.locator(RESULT)).to_have_count(1)
+    assert engine.arrived == [picture("red")]
 
 
 def test_a_phone_takes_photos_with_and_without_javascript(open_page, engine):
