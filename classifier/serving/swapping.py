@@ -129,8 +129,9 @@ class Succession:
         try:
             fetch(self._note)
         except OSError as exc:
-            self._engine.reason = unavailable(self._title, self._present, exc.strerror or one_line(exc))
-            log.warning(self._engine.reason)
+            reason = unavailable(self._title, self._present, exc.strerror or one_line(exc))
+            log.warning(reason)
+            self._engine.reason = reason
         else:
             self._give_reason(f"{self._title} is being loaded.")
             self._load(load)
@@ -140,10 +141,9 @@ class Succession:
             self._engine.swap(load())
             log.info("%s answers now, in place of %s.", self._title, self._present)
         except Exception as exc:
-            self._engine.reason = (
-                f"{self._title} could not be loaded, so {self._present} answers; the log gives the reason."
-            )
-            log.error(self._engine.reason, exc_info=exc)
+            reason = f"{self._title} could not be loaded, so {self._present} answers; the log gives the reason."
+            log.error(reason, exc_info=exc)
+            self._engine.reason = reason
 
     def _note(self, done: int, total: int) -> None:
         """Give the progress of the download, and log every tenth of it."""
