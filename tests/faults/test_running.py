@@ -292,17 +292,19 @@ def test_sigterm_under_load_answers_what_was_accepted_and_exits_0(tmp_path):
         outcomes.append(site.is_right())
 
     with running(tmp_path) as site:
-        watcher = site.connection()
-        assert exchange(watcher, "GET", "/readyz")[0] == 200  # and its connection is kept
         threads = [threading.Thread(target=ask) for _ in range(40)]
         for thread in threads:
             thread.start()
         wait_until(lambda: len(outcomes) >= 3, SOON)
-        master, site.master = site.master, None
-        master.send_signal(signal.SIGTERM)
-        with closing(watcher):
-            status = ready_until_told(watcher)
-        assert status == 503
+        with closing(site.connection()) as held, closing(site.connection()) as watcher:
+            body, headers = multipart("fileImage", picture("lime"))
+            held.request("POST", "/", body[:9], {**headers, "Content-Length": str(len(body))})
+            assert exchange(watcher, "GET", "/readyz")[0] == 200  # and its connection is kept
+            master, site.master = site.master, None
+            master.send_signal(signal.SIGTERM)
+            assert ready_until_told(watcher) == 503
+            held.send(body[9:])  # until then, its process goes on
+            assert held.getresponse().status == 200
         assert master.wait(40) == 0
         site.start()  # what was not accepted by then waited in the socket for this one
         for thread in threads:
