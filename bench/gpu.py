@@ -149,12 +149,10 @@ def answers(photos: Path, precision: str) -> dict[str, Any]:
 
 def loaded(name: str, weights: str, precision: str) -> Any:
     """Return a model that compiles each batch size when it first comes, as few of them are timed."""
-    from classifier.models import model
     from classifier.models.loading import load
     from classifier.options import ModelOptions
 
-    model.Model.warm_up = lambda self: None  # type: ignore[method-assign]
-    return load(ModelOptions(model=name, weights=weights, precision=precision))
+    return load(ModelOptions(model=name, weights=weights, precision=precision), warm=False)
 
 
 def http(out: Path, photos: Path) -> None:

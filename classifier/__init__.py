@@ -1,7 +1,7 @@
 """The engine of the site: encoded photos in, named classes out. It never imports Flask or `web`.
 
 From the ground up: `contract`, `options`, `errors`, `text`, `atomic` and `progress` are the vocabulary that all share.
-`photos` turns bytes from strangers into pixels, `models` a name or a folder into a warm model, and `serving` many
+`photos` turns bytes from strangers into pixels, `models` a name or a folder into a model, and `serving` many
 requests into batches and answers; `cluster` does the same on other machines. `storage` keeps results for a while.
 `prediction` answers files from the command line. `dataset`, `evaluation` and `training` make models of your own.
 Importing this package loads no TensorFlow.

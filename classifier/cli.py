@@ -207,7 +207,7 @@ def predict(
     from classifier.models import load
     from classifier.serving.engine import LocalEngine
 
-    model = load(options)
+    model = load(options, warm=False)
     local = LocalEngine(model, limits)
     top = min(limits.top, len(model.info.labels))
     failures = printing.run(local, found, "json" if as_json else "csv" if as_csv else "table", top)
@@ -234,9 +234,9 @@ def predict_into(
     from classifier.models import load
     from classifier.serving.engine import LocalEngine
 
-    model = load(options)
+    model = load(options, warm=False)
     if engine == "ray":
-        answer = ray_data.Streaming(partial(load, options), model.info, limits).rows
+        answer = ray_data.Streaming(partial(load, options, warm=False), model.info, limits).rows
     else:
         answer = partial(rows.rows_of, LocalEngine(model, limits))
     about |= {"top": limits.top, "resize": model.info.resize}

@@ -49,7 +49,7 @@ def evaluate(
     Raises StartupError for the model and DataError for the photos.
     """
     card = folder.read_card(path)  # before load(), which would also accept the name of a Keras model
-    model = load(ModelOptions(model=str(path), precision=precision, device=device))
+    model = load(ModelOptions(model=str(path), precision=precision, device=device), warm=False)
     photos = unseen(reading.read(data, model.info.size, model.info.resize, options, least=1), folder.read_split(path))
     labels = model_labels(photos, card.labels)
     theirs = familiarity_of(model, strangers) if strangers else None

@@ -1,4 +1,4 @@
-"""A name or a folder -> a warm model. Importing this loads no back end; `load` does."""
+"""A name or a folder -> a model. Importing this loads no back end; `load` does."""
 
 import logging
 from collections.abc import Callable
@@ -19,12 +19,14 @@ def load(
     run: device.Run = trial.run,
     fetch: Callable[[RemoteFile], None] = obtain,
     attempt: compiled_trial.Attempt = compiled_trial.attempt,
+    warm: bool = True,
 ) -> ServedModel:
     """Return a compiled folder's model, or `loading.load(options)` on the device that may answer.
 
     `run` runs the test computation, `fetch` brings weights that are not cached, and `attempt` is the first run of a
     compiled folder. The back end is imported only after it is clear which devices it may see, and not for a compiled
-    folder. If OpenVINO crashes with that, the model it was compiled from takes its place. Raises StartupError.
+    folder. If OpenVINO crashes with that, the model it was compiled from takes its place. A model that is not `warm`
+    is loaded sooner, and its first photos take longer. Raises StartupError.
     """
     reason = ""
     if folder.is_compiled(Path(options.model)):
@@ -40,4 +42,4 @@ def load(
     import_keras()
     from classifier.models import loading
 
-    return loading.load(options, reason or device_reason, fetch)
+    return loading.load(options, reason or device_reason, fetch, warm)

@@ -1,4 +1,4 @@
-"""A name or a model folder -> a warm model."""
+"""A name or a model folder -> a model."""
 
 import logging
 import time
@@ -21,13 +21,14 @@ from classifier.options import ModelOptions
 log = logging.getLogger(__name__)
 
 
-def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) -> Model:
-    """Build, fill and warm up a classifier: a pretrained one by name, or a model folder.
+def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain, warm: bool = True) -> Model:
+    """Build and fill a classifier: a pretrained one by name, or a model folder.
 
     `options.model` is a module-style name (`vgg16`, `efficientnet_lite2`, ...) or the path of a model folder.
     A folder has its own weights, labels and resize, which take the place of the options'. `device_reason` explains why
     the CPU answers, for the log and the pages. `fetch` brings weights that are not cached: `downloads.obtain` downloads
-    them, `downloads.refuse` raises NotCached.
+    them, `downloads.refuse` raises NotCached. A model that is not `warm` suits a command: its first photos take longer,
+    and all of it is done sooner.
 
     Raises StartupError, in one line, if the name, the weights or the labels cannot be used; NotDownloaded, a subclass,
     if the download of the weights is the reason.
@@ -36,7 +37,8 @@ def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain) 
     prepare(options.precision)
     model = from_folder(options) if folder.is_folder(options.model) else from_applications(options, fetch)
     model.info = replace(model.info, device_reason=device_reason)
-    model.warm_up()
+    if warm:
+        model.warm_up()
     memory.give_back()  # what the weights took on their way: 0.7 GB with VGG16, which a busy process would keep
     info, seconds = model.info, time.monotonic() - started
     log.info("%s answers on %s in %s after %.1f s.", options.model, info.device, info.precision, seconds)

@@ -10,11 +10,13 @@ import h5py
 import numpy as np
 import pytest
 from support.loading import load
+from support.model_folders import write_colours
 from support.needs import SHARED, needs_shared
-from support.pictures import encoded, textured
+from support.pictures import encoded, picture, textured
 
 from classifier.contract import Label
 from classifier.errors import NotDownloaded, StartupError
+from classifier.options import ModelOptions
 from classifier.photos import decode, fit
 from classifier.serving.engine import LocalEngine
 
@@ -135,6 +137,22 @@ def test_nothing_is_traced_after_the_warm_up(labels_path):
     for n in range(1, 20):
         ours(np.zeros((n, *SIZE, 3), np.uint8))
     assert len(traced) == before
+
+
+def test_the_site_loads_a_warm_model_and_a_command_is_not_kept_waiting_for_it(tmp_path, monkeypatch):
+    from classifier import models
+    from classifier.cli import main
+    from classifier.models.model import Model
+
+    warmed = []
+    monkeypatch.setattr(Model, "warm_up", lambda model: warmed.append(model))
+    folder = write_colours(tmp_path / "colours")
+    assert models.load(ModelOptions(model=str(folder))) in warmed
+    warmed.clear()
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    assert main(["predict", "--model", str(folder), str(tmp_path / "red.png")]) == 0
+    assert main(["predict", "--model", str(folder), "-o", str(tmp_path / "out.csv"), str(tmp_path / "red.png")]) == 0
+    assert warmed == []
 
 
 def test_the_graph_is_flat_and_takes_bytes():
