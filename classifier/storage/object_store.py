@@ -9,6 +9,7 @@ from typing import Any
 
 from classifier.errors import StartupError
 from classifier.storage.stores import Entry, Folder, Place, Store
+from classifier.text import one_line
 
 TIMEOUT_S = 5  # to read or write one name
 LONG_TIMEOUT_S = 60  # to list the store, or to delete many names
@@ -41,6 +42,8 @@ def opened(address: str) -> tuple[Any, str]:
         raise StartupError(f"{address} cannot be opened: {install if is_s3 else exc}") from exc
     if is_s3:
         fs.retries = 1  # s3fs's own attempts; the client below it retries as S3_CLIENT says
+        with suppress(Exception):  # the first call reports it
+            fs.connect()  # builds the client, on a busy machine not within the time limit of a call
     return fs, str(root)
 
 
@@ -132,7 +135,7 @@ class FileSystem:
             raise
         except Exception as exc:  # file systems raise errors of their own, of many families
             self._down_until = self._clock() + DOWN_S
-            raise OSError(f"The store cannot be reached: {exc or type(exc).__name__}") from exc
+            raise OSError(f"The store cannot be reached: {one_line(exc)}") from exc
 
 
 def protocols(fs: Any) -> tuple[str, ...]:
