@@ -36,7 +36,6 @@ def edited(path: Path, **changes) -> Path:
 
 
 def refused(path: Path) -> str:
-
     with pytest.raises(StartupError) as raised:
         load(path)
     message = str(raised.value)
@@ -48,7 +47,6 @@ def refused(path: Path) -> str:
 
 @pytest.mark.every_backend
 def test_what_was_written_is_read(original):
-
     from classifier.models import folder
 
     network, card = folder.read(original)
@@ -177,7 +175,6 @@ def old(tmp_path):
 
 
 def test_a_new_folder_is_put_in_place_with_those_above_it(tmp_path):
-
     from classifier.models import folder
 
     with folder.replaced(tmp_path / "a" / "b" / "mine") as part:
@@ -190,7 +187,6 @@ def test_a_new_folder_is_put_in_place_with_those_above_it(tmp_path):
 
 @pytest.mark.parametrize("system", ["with renameat2", "without"])
 def test_an_old_folder_is_replaced_as_a_whole(old, monkeypatch, system):
-
     from classifier.models import folder
 
     if system == "without":
@@ -217,7 +213,6 @@ def test_the_name_is_never_without_a_folder(old, monkeypatch):
 @pytest.mark.parametrize("error", [StartupError, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("there", [True, False])
 def test_after_an_error_all_is_as_it_was(old, error, there):
-
     from classifier.models import folder
 
     target = old if there else old.with_name("other")
@@ -234,7 +229,6 @@ def test_after_an_error_all_is_as_it_was(old, error, there):
 
 
 def test_an_old_folder_comes_back_when_the_new_one_cannot_take_its_place(old, monkeypatch):
-
     from classifier.models import folder
 
     rename = Path.rename
@@ -265,7 +259,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mine):
 
 
 def test_a_file_is_left_alone(tmp_path):
-
     from classifier.models import folder
 
     (tmp_path / "mine").write_text("mine")
@@ -278,7 +271,6 @@ def test_a_file_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("output", ["mine", "mine/", "./mine/.", "mine/../mine"])
 def test_an_empty_folder_is_free_however_it_is_written(tmp_path, monkeypatch, output):
-
     from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
@@ -290,7 +282,6 @@ def test_an_empty_folder_is_free_however_it_is_written(tmp_path, monkeypatch, ou
 
 
 def test_the_folder_one_is_in_can_be_the_output(tmp_path, monkeypatch):
-
     from classifier.models import folder
 
     (tmp_path / "mine").mkdir()
@@ -303,7 +294,6 @@ def test_the_folder_one_is_in_can_be_the_output(tmp_path, monkeypatch):
 
 
 def test_a_link_stays_a_link(old):
-
     from classifier.models import folder
 
     link = old.parent / "current"

@@ -179,7 +179,6 @@ def test_one_channel_is_given_greyscale(imported):
 
 @pytest.mark.every_backend
 def test_an_imported_model_runs_in_reduced_precision(imported, tmp_path):
-
     full, _ = imported(functional())
     low = load(tmp_path / "ours", precision="bfloat16")
     assert low.info.precision == "bfloat16"

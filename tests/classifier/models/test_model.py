@@ -167,7 +167,6 @@ def test_the_graph_is_flat_and_takes_bytes():
 
 
 def test_random_weights_are_the_same_at_every_start():
-
     from classifier.models import loading
 
     first, second = (loading.build("mobilenet_v2", "random", 12).get_weights() for _ in range(2))
@@ -239,7 +238,6 @@ def random_vgg16(labels_path):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
 def test_reduced_precision_stays_near_float32(random_vgg16, labels_path, precision, tolerance):
-
     low = load("vgg16", "random", labels_path, precision)
     assert (random_vgg16.info.precision, low.info.precision) == ("float32", precision)
     pixels = np.stack([np.asarray(textured(SIZE)), np.asarray(textured(SIZE))[::-1]])
@@ -303,7 +301,6 @@ def test_real_weights_give_real_names(real_answers):
 
 
 def refused(*args):
-
     with pytest.raises(StartupError) as raised:
         load(*args)
     assert "\n" not in str(raised.value)
@@ -311,7 +308,6 @@ def refused(*args):
 
 
 def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, tmp_path):
-
     small.save_weights(tmp_path / "w.weights.h5")
     ours = load("mobilenet_v2", str(tmp_path / "w.weights.h5"), small_labels)
     pixels = np.asarray(textured(SIZE))[np.newaxis]
@@ -320,7 +316,6 @@ def test_a_weights_file_that_fits_is_taken_without_a_word(small, small_labels, t
 
 
 def test_a_flipped_byte_is_noticed_by_the_checksum_beside_the_file(small, small_labels, tmp_path):
-
     path = tmp_path / "w.weights.h5"
     small.save_weights(path)
     content = bytearray(path.read_bytes())

@@ -42,7 +42,6 @@ def own(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(own):
-
     ours = load(own)
     engine = LocalEngine(ours)
     yield engine
@@ -306,7 +305,6 @@ def test_a_notice_is_on_every_page_and_escaped(make_site):
 
 
 def test_a_label_is_escaped_everywhere(tmp_path, own):
-
     path = Path(shutil.copytree(own, tmp_path / "odd"))
     card = json.loads((path / "model.json").read_text())
     labels = ["<script>alert(1)</script>", 'a"b', "c&d_e, f"]
@@ -322,7 +320,6 @@ def test_a_label_is_escaped_everywhere(tmp_path, own):
 
 
 def test_a_folder_trained_elsewhere_serves_by_its_own_way_of_resizing(tmp_path):
-
     stretched = load(write_colours(tmp_path / "stretched", resize="stretch"))
     wide = Image.new("RGB", (400, 100), "red")
     wide.paste("blue", (150, 0, 250, 100))  # the middle, all that crop would see
