@@ -25,8 +25,8 @@ def load(
 
     `run` runs the test computation, `fetch` brings weights that are not cached, and `attempt` is the first run of a
     compiled folder. The back end is imported only after it is clear which devices it may see, and not for a compiled
-    folder. If OpenVINO crashes with that, the model it was compiled from takes its place. A model that is not `warm`
-    is loaded sooner, and its first photos take longer. Raises StartupError.
+    folder. If OpenVINO crashes with that, the model it was compiled from takes its place. `warm` is as in
+    `loading.load`. Raises StartupError.
     """
     reason = ""
     if folder.is_compiled(Path(options.model)):

@@ -27,8 +27,8 @@ def load(options: ModelOptions, device_reason: str = "", fetch: Fetch = obtain, 
     `options.model` is a module-style name (`vgg16`, `efficientnet_lite2`, ...) or the path of a model folder.
     A folder has its own weights, labels and resize, which take the place of the options'. `device_reason` explains why
     the CPU answers, for the log and the pages. `fetch` brings weights that are not cached: `downloads.obtain` downloads
-    them, `downloads.refuse` raises NotCached. A model that is not `warm` suits a command: its first photos take longer,
-    and all of it is done sooner.
+    them, `downloads.refuse` raises NotCached. `warm` spares the first photos a wait; a command for a few photos takes
+    less time without it.
 
     Raises StartupError, in one line, if the name, the weights or the labels cannot be used; NotDownloaded, a subclass,
     if the download of the weights is the reason.

@@ -129,9 +129,7 @@ class Succession:
         try:
             fetch(self._note)
         except OSError as exc:
-            reason = unavailable(self._title, self._present, exc.strerror or one_line(exc))
-            log.warning(reason)
-            self._engine.reason = reason
+            self._give_up(logging.WARNING, unavailable(self._title, self._present, exc.strerror or one_line(exc)))
         else:
             self._give_reason(f"{self._title} is being loaded.")
             self._load(load)
@@ -142,8 +140,12 @@ class Succession:
             log.info("%s answers now, in place of %s.", self._title, self._present)
         except Exception as exc:
             reason = f"{self._title} could not be loaded, so {self._present} answers; the log gives the reason."
-            log.error(reason, exc_info=exc)
-            self._engine.reason = reason
+            self._give_up(logging.ERROR, reason, exc)
+
+    def _give_up(self, level: int, reason: str, exc: Exception | None = None) -> None:
+        """Log why the present model goes on, and only then give that reason to the pages, which point to the log."""
+        log.log(level, reason, exc_info=exc)
+        self._engine.reason = reason
 
     def _note(self, done: int, total: int) -> None:
         """Give the progress of the download, and log every tenth of it."""

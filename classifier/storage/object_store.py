@@ -12,7 +12,7 @@ from classifier.storage.stores import Entry, Folder, Place, Store
 from classifier.text import one_line
 
 TIMEOUT_S = 5  # to read or write one name
-LONG_TIMEOUT_S = 60  # to list the store, or to delete many names
+LONG_TIMEOUT_S = 60  # to build the client, to list the store, or to delete many names
 DOWN_S = 5  # how long a store that could not be reached is left alone, so that requests do not queue for it
 MANY = 10  # names
 # Protocols of stores that show a file only once it is complete; others show it half-written.
@@ -42,8 +42,8 @@ def opened(address: str) -> tuple[Any, str]:
         raise StartupError(f"{address} cannot be opened: {install if is_s3 else exc}") from exc
     if is_s3:
         fs.retries = 1  # s3fs's own attempts; the client below it retries as S3_CLIENT says
-        with suppress(Exception):  # the first call reports it
-            fs.connect()  # builds the client, on a busy machine not within the time limit of a call
+        with suppress(Exception):  # the first call reports what fails here
+            fs.connect(timeout=LONG_TIMEOUT_S)  # builds the client, for which a busy machine may take all of TIMEOUT_S
     return fs, str(root)
 
 
