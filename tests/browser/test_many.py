@@ -92,6 +92,15 @@ def test_what_could_not_be_sent_is_sent_by_retry_all(page, engine):
     assert sorted(engine.arrived) == sorted(map(picture, ("red", "lime", "blue")))
 
 
+@pytest.mark.parametrize("width", [320, 360, 390, 1200])
+def test_what_could_not_be_sent_has_room_for_the_reason_and_the_buttons(open_page, width):
+    page = open_page(viewport={"width": width, "height": 800})
+    page.context.set_offline(True)
+    answer(page, *colours("red", "lime"))
+    reason, buttons = [page.locator(WAITING).first.locator(part).bounding_box() for part in (".rough", ".acts")]
+    assert reason["y"] + reason["height"] <= buttons["y"]
+
+
 def test_stop_keeps_what_is_answered(page, engine):
     engine.open.clear()
     send(page, *colours("red", "lime", "blue"))
